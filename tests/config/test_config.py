@@ -36,7 +36,7 @@ def all_fields() -> list[Any]:
 
 
 def wrong_values(item: Field[Any]) -> dict[str, object]:
-    """Values just outside the field's bounds, and of kinds it cannot have; by description."""
+    """Invalid values by description: just outside the field's bounds, or of a wrong type."""
     wrong: dict[str, object] = {"null": None, "a list": [1], "an object": {"a": {"b": 1}}}
     minimum, maximum = item.metadata["minimum"], item.metadata["maximum"]
     if item.type in (int, float):
@@ -75,7 +75,7 @@ def test_a_value_out_of_bounds_is_named_with_its_field(
 
 @pytest.mark.parametrize(("kind", "item"), all_fields())
 def test_values_at_the_bounds_are_taken(kind: type[Config], item: Field[Any]) -> None:
-    """Unless they contradict another field, and then the message is about that."""
+    """A value at a bound may contradict another field, which the message then names."""
     allowed: list[Any] = []
     if item.type is int:
         allowed = [item.metadata["minimum"], item.metadata["maximum"]]
@@ -174,7 +174,7 @@ def test_junk_gives_a_valid_config_or_a_config_error(
     names = st.sampled_from([item.name for item in fields(kind)])
     values = data.draw(st.dictionaries(names | st.text(max_size=3), junk, max_size=4))
     only_valid_or_config_error(kind, values)
-    # Over a good base, so that the junk is not always beaten by a missing field.
+    # On top of valid values: otherwise a missing field would always be reported first.
     only_valid_or_config_error(kind, {**smallest(kind), **values})
 
 
@@ -323,7 +323,7 @@ def test_replace_validates_again() -> None:
 
 @pytest.mark.parametrize("kind", CLASSES)
 def test_every_field_explains_itself(kind: type[Config]) -> None:
-    """The app's form and the command line's help show this text."""
+    """Every field has a help text for the app's form and the command line."""
     for item in fields(kind):
         assert item.metadata["help"].endswith(".")
 
@@ -345,7 +345,7 @@ def test_presets_give_valid_configs(name: str) -> None:
     data = DataConfig(task="pairs" if chosen.only_pairs else "reverse", **chosen.data)
     for config in (model, training, data):
         assert type(config).from_dict(config.to_dict()) == config
-    # A preset that repeats a default would go stale without anyone seeing it.
+    # The configs have every value that the preset sets.
     for config, changes in ((training, chosen.training), (data, chosen.data)):
         assert changes.items() <= config.to_dict().items()
 

@@ -1,4 +1,4 @@
-"""Limits on runs, as an operator sets them."""
+"""Limits on runs, which an operator sets in environment variables."""
 
 import os
 from dataclasses import fields

@@ -1,4 +1,4 @@
-"""What settings are called on screen."""
+"""The names of settings on screen."""
 
 import pytest
 

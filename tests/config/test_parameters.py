@@ -1,4 +1,4 @@
-"""Parameters by part: against the real tensors, and the config's own sum."""
+"""Parameter counts by part, compared with the real tensors and the config's total."""
 
 import math
 import subprocess
