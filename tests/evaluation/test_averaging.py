@@ -1,4 +1,4 @@
-"""Averages of checkpoints, and scores on held-out pairs: by properties, and on a real run."""
+"""Averages of checkpoints and scores on held-out pairs: properties, and a real run."""
 
 import json
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ from transformer.training.loop import evaluate_loss, evaluate_outputs
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """A short run that saved many points."""
+    """A finished run of 12 updates that saved a checkpoint after each."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORKBENCH_COMMIT_SECONDS", "0")
         training = {
@@ -55,11 +55,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 
 def near(checkpoint: Checkpoint, seed: int, size: float = 0.01) -> Checkpoint:
-    """The same model with its weights moved a little."""
+    """The checkpoint with Gaussian noise of standard deviation ``size`` on its weights."""
     generator = torch.Generator().manual_seed(seed)
     tensors = {
         name: tensor + size * torch.randn(tensor.shape, generator=generator)
-        for name, tensor in sorted(checkpoint.tensors.items())  # a file gives them in any order
+        for name, tensor in sorted(checkpoint.tensors.items())  # the order in a file varies
     }
     return Checkpoint(replace(checkpoint.header, sha256=""), tensors)
 
@@ -84,7 +84,7 @@ def test_the_average_is_the_mean_of_each_weight_in_any_order() -> None:
         mean = sum(one.tensors[name].double() for one in members) / 3
         assert torch.equal(made.tensors[name], mean.float())  # type: ignore[union-attr]
         assert torch.allclose(made.tensors[name], turned.tensors[name], rtol=1e-7, atol=0)
-    # The members are as they were, and share nothing with the average.
+    # The average shares no memory with its members.
     made.tensors["encoder.norm.gain"].zero_()
     assert members[0].tensors["encoder.norm.gain"].any()
 
@@ -146,7 +146,7 @@ def test_scores_of_an_average_are_measured_and_not_copied(reverse: Checkpoint) -
     assert summary.loss != reverse.summary.loss  # type: ignore[union-attr]
     for member, one in zip(members, found.members, strict=True):
         assert one.loss == pytest.approx(evaluate_loss(member.model, task, pairs, 0).loss, rel=1e-6)
-    # Noise on the weights goes down as one averages: with these seeds, that is seen.
+    # Averaging reduces the noise of the weights, which these seeds show.
     assert found.average.loss < min(one.loss for one in found.members)
 
 
@@ -229,7 +229,7 @@ def test_the_task_judges_each_output(reverse: Checkpoint, monkeypatch: pytest.Mo
 
 
 def test_a_beam_is_a_beam(reverse: Checkpoint) -> None:
-    """Same loss; and of some unsure models, not all answer alike with either search."""
+    """Both searches report the same loss; noisy models get different pairs right."""
     found = []
     for noise in (0.03, 0.04, 0.05, 0.06):
         weak = near(reverse, 3, noise)
@@ -327,7 +327,7 @@ def test_a_checkpoint_in_a_run_finds_its_pairs(tmp_path: Path) -> None:
 
 
 def test_a_count_in_a_file_is_believed_up_to_a_bound(reverse: Checkpoint) -> None:
-    """A file that says it was scored on 10^14 pairs had them drawn for ever."""
+    """A file that claims 10^14 scored pairs has at most `MOST_GENERATED` drawn."""
     summary = replace(reverse.summary, examples=10**14)  # type: ignore[type-var]
     forged = Checkpoint(replace(reverse.header, summary=summary, sha256=""), reverse.tensors)
     asked: list[int] = []

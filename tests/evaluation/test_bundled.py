@@ -1,4 +1,4 @@
-"""The bundled checkpoints: whole, licensed, and as good as their card says."""
+"""The bundled checkpoints verify, have licences and score what their card says."""
 
 import re
 from pathlib import Path
@@ -32,7 +32,7 @@ every = pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob
 def load(name: str) -> tuple[Checkpoint, Task]:
     checkpoint = Checkpoint.load(FOLDER / f"{name}.safetensors")
     task = build_task(checkpoint.header.data)
-    # Else the task was changed since, and the file answers another one.
+    # Otherwise the task has changed since the model was trained.
     assert task.source_vocabulary == checkpoint.source_vocabulary
     assert task.target_vocabulary == checkpoint.target_vocabulary
     return checkpoint, task
@@ -59,7 +59,7 @@ def test_it_says_under_which_licence_it_comes(name: str) -> None:
 
 @every
 def test_its_number_is_reproduced_on_a_sample(name: str) -> None:
-    """The first of the pairs that gave the number: of all wrong answers, some or none are here."""
+    """Score the first 100 of the evaluated pairs, with none to all of the wrong answers."""
     checkpoint, task = load(name)
     assert checkpoint.summary is not None
     total = checkpoint.summary.examples
@@ -97,7 +97,7 @@ def test_the_card_says_the_number_of_the_file(name: str) -> None:
 
 
 def published(name: str) -> tuple[float, list[Pair]]:
-    """The share of its published test set that the card says it gets right, and that set."""
+    """The card's share of right answers on the published test set, and that set's pairs."""
     [row] = [line for line in CARD.splitlines() if line.startswith(f"| `{name}.safetensors`")]
     [(kind, percent, count)] = re.findall(
         r"\| (exact match|word error) ([\d.]+) % of ([\d,]+)", row
@@ -143,9 +143,9 @@ def test_its_examples_were_never_trained_on(name: str) -> None:
 
 
 def share_on(name: str, layer: int, head: int, *, shift: int = 0) -> float:
-    """Weight of a cross-attention head on where the answer stands, as mean over held-out pairs.
+    """Mean weight of a cross-attention head on the source positions of the right answer.
 
-    shift: how many output tokens earlier (or later, if negative) the answer is the one looked at.
+    shift: use the positions of the output token this many places earlier (negative: later).
     """
     checkpoint, task = load(name)
     start = checkpoint.config.decoder_start_id
@@ -159,7 +159,7 @@ def share_on(name: str, layer: int, head: int, *, shift: int = 0) -> float:
         assert ideal is not None
         length = len(pair.target)
         for row in range(max(shift, 0), length + min(shift, 0)):
-            # A row is judged where it has an answer of its own to look for.
+            # A row counts only if both output tokens have known source positions.
             if ideal[1][row].any() and ideal[1][row - shift].any():
                 shares.append(weights[row, ideal[1][row - shift]].sum())
     return float(np.mean(shares))
@@ -180,7 +180,7 @@ def share_on(name: str, layer: int, head: int, *, shift: int = 0) -> float:
 def test_what_to_look_for_is_there(
     name: str, layer: int, head: int, shift: int, share: str
 ) -> None:
-    """As its page says, on a sample of what was measured."""
+    """Heads attend as much as the task's text says, measured on 40 held-out pairs."""
     task = load(name)[1]
     assert share in task.look_for
     found = share_on(name, layer - 1, head - 1, shift=shift)
@@ -195,7 +195,7 @@ def test_what_to_look_for_is_there(
     ],
 )
 def test_the_page_names_heads_after_what_they_read(name: str, text: str, verb: str) -> None:
-    """With spaces in the input, which the maps show as another mark."""
+    """Heads get names also for inputs with spaces, which maps show as another character."""
     checkpoint = load(name)[0]
     shown = InspectedInput("", checkpoint, text, inspect(checkpoint, text))
     assert any(scores.label.startswith(verb) for scores in shown.scores.values())

@@ -1,4 +1,4 @@
-"""Passing a checkpoint on: what is added, what stays, and that rounding is scored."""
+"""Bundling a checkpoint: what is added, what stays, and the score of rounded weights."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -41,10 +41,10 @@ def test_without_notes_the_old_ones_stay(file: Path, tmp_path: Path) -> None:
 
 
 def test_rounded_weights_are_scored_again(tmp_path: Path) -> None:
-    """With a scale at which 16 bits hurt, the file must not keep the score of 32 bits."""
+    """Weights too small for 16 bits lower the score, and the file has the new score."""
     checkpoint = Checkpoint.load(bundled_file("reverse"))
     assert checkpoint.summary is not None
-    with torch.no_grad():  # too small for 16 bits: what attention adds is lost
+    with torch.no_grad():  # too small for 16 bits: cross-attention is lost
         for name, tensor in checkpoint.tensors.items():
             if "cross_attention" in name:
                 tensor.mul_(1e-9)

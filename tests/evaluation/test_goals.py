@@ -1,4 +1,4 @@
-"""The goals the project was made for, each on the real thing."""
+"""The project's goals, tested with real training and the bundled checkpoints."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ from transformer.checkpoint.verification import verify
 from transformer.tasks import build_task
 from transformer.training.loop import evaluate_outputs
 
-# Published benchmarks are bundled too, some because they fail.
+# Without the published benchmarks, some of which are bundled because the model fails.
 SOLVED = ("reverse", "sort", "dates", "numbers", "addition-plain", "addition-reversed")
 
 
@@ -28,7 +28,7 @@ SOLVED = ("reverse", "sort", "dates", "numbers", "addition-plain", "addition-rev
 def test_the_default_model_learns_the_task_from_nothing(
     asked: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """Goal 2: reverse, from nothing to nearly everything right, for who changes no setting.
+    """Goal 2: training reverse with default settings reaches 99.5 % exact match.
 
     In CI with words of up to 4 letters, which the same model learns in a third of the time.
     """
@@ -51,7 +51,7 @@ def test_the_default_model_learns_the_task_from_nothing(
     "name", [pytest.param(name, marks=[pytest.mark.long] * (name != "sort")) for name in SOLVED]
 )
 def test_a_bundled_model_solves_its_task_as_well_as_its_file_says(name: str) -> None:
-    """Goal 3 on the whole evaluation. test_bundled.py verifies every file, and scores a sample."""
+    """Goal 3 on all 1,000 pairs; test_bundled.py scores a sample for every file."""
     path = bundled_file(name)
     assert all(check.ok for check in verify(path))
     checkpoint = Checkpoint.load(path)

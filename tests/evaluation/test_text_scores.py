@@ -1,4 +1,4 @@
-"""Scores of outputs against their targets, and the files of inputs they come from."""
+"""Scores of outputs against their targets, and parsing of files with many inputs."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ words = st.lists(st.sampled_from("abc"), max_size=7)
 
 
 def plain_distance(left: list[str], right: list[str]) -> int:
-    """By its definition."""
+    """The edit distance by its recursive definition."""
     if not left or not right:
         return len(left) + len(right)
     return min(
@@ -164,7 +164,7 @@ def test_in_the_csv_of_results_no_text_is_a_formula() -> None:
 
 
 def test_there_is_no_bleu_where_no_target_has_four_words() -> None:
-    """It stood at 0.0 beside 100 % of exact answers."""
+    """BLEU is None, not 0.0, if no target has four words."""
     scorer = Scorer()
     for target in ("K AE T", "B IH G"):
         scorer.add(target, target, target.split(), target.split())
