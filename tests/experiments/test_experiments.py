@@ -1,4 +1,4 @@
-"""Every experiment in its short form, its outcome in its bands; in full over five seeds if long."""
+"""Outcomes of all experiments lie in their bands: short form; full form with 5 seeds (long)."""
 
 import json
 import re
@@ -46,7 +46,7 @@ def row_of(experiment: Experiment) -> list[str]:
 
 
 def in_shape(said: str) -> str:
-    """A sentence without its numbers, nor what hangs on them."""
+    """The sentence with ``#`` for numbers and for words that depend on them."""
     return re.sub(r"-?\d[\d,.]*(?=\W)|\b(self|cross|encoder)\b|\b(more|fewer)\b", "#", said)
 
 
@@ -56,7 +56,7 @@ def test_an_experiment_comes_out_as_known(name: str) -> None:
     found = outcome_of(experiment, Settings(short=True))
     assert_sound(experiment, found, short=True)
     assert in_shape(row_of(experiment)[3]).startswith(in_shape(found.said))
-    if experiment.short_bands is None:  # those known not to come out here say so
+    if experiment.short_bands is None:  # `holds` is set if it is known not to reproduce
         assert experiment.reproduced(found) == (experiment.holds is None)
 
 
@@ -120,6 +120,6 @@ def test_the_table_of_the_docs_names_every_experiment_as_its_command_does(
     ]
     for one, row in zip(EXPERIMENTS.values(), rows_of_the_table(), strict=True):
         assert row[3].endswith("(not reproduced)") == (one.holds is not None), one.name
-    # Of the one that takes a second in full, every word.
+    # For the experiment that takes only a second, compare the whole row.
     assert main(["experiment", "scale", "--table"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] in text.splitlines()
