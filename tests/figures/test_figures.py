@@ -1,4 +1,4 @@
-"""Figures say what the arrays say, and swallow no token."""
+"""Figures contain every value of their arrays and every token."""
 
 from collections.abc import Callable
 
