@@ -1,4 +1,4 @@
-"""Where these tests make their runs, and a run that nothing befell."""
+"""Fixtures of the fault tests: a folder for runs, their settings, and an unbroken run."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,20 +14,20 @@ from transformer.runs.directory import Run
 
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[Path]:
-    """Where runs are made; no trainer of theirs outlives the test."""
+    """A folder for runs, whose trainers are ended after the test."""
     with no_trainer_left(tmp_path):
         yield tmp_path / "runs"
 
 
 @pytest.fixture(scope="session")
 def config() -> RunConfig:
-    """Of a run that takes half a second."""
+    """Settings of a run that takes half a second."""
     return tiny(steps=12, eval_every=5)
 
 
 @pytest.fixture(scope="session")
 def unbroken(config: RunConfig, nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The run as it should be, trained without any fault."""
+    """A run trained without any fault, to compare with."""
     run = create_run(config, root=tmp_path_factory.mktemp("unbroken"))
     assert nursery.train(run).wait() == 0, run.log_tail()
     return run

@@ -1,4 +1,4 @@
-"""A flipped bit: what is damaged is noticed, and the run goes on from the snapshot before."""
+"""A flipped bit: the damage is detected, and the run resumes from the snapshot before."""
 
 import hashlib
 import json
@@ -38,7 +38,7 @@ def run(paused: Run, tmp_path: Path) -> Run:
 
 
 def flip(path: Path, random: Random, start: int = 0) -> None:
-    """One bit, anywhere in a file from a byte on."""
+    """Flip one random bit of a file, in byte ``start`` or later."""
     content = bytearray(path.read_bytes())
     content[random.randrange(start, len(content))] ^= 1 << random.randrange(8)
     path.write_bytes(content)
@@ -63,7 +63,7 @@ def test_the_snapshot_before_is_taken(
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".state.safetensors", ".json"])
 def test_no_flipped_bit_goes_unnoticed(suffix: str, run: Run) -> None:
-    """Wherever it is: at each end of the file, and in many places between."""
+    """Bits at both ends of the file and in 200 random bytes are flipped, one at a time."""
     path, before = newest(run, suffix), snapshots(run.path / "checkpoints")[-2]
     content, random = path.read_bytes(), Random(suffix)
     for place in (0, 7, 8, len(content) - 1, *(random.randrange(len(content)) for _ in range(200))):
@@ -108,7 +108,7 @@ def test_old_damage_to_the_metrics_costs_a_point_and_no_more(
 
 
 def contents(run: Run) -> dict[str, str]:
-    """Checksums of all that the run learned."""
+    """Checksums of a run's files except its status, log and lock."""
     return {
         str(path.relative_to(run.path)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(run.path.rglob("*"))
@@ -142,7 +142,7 @@ def test_damage_to_what_can_be_done_without(
     assert nursery.train(run, environment=OFTEN).wait() == 0
     assert run.status().state == "finished"
     assert isinstance(json.loads((run.path / "status.json").read_bytes()), dict)
-    if name == "goals.json":  # the overfit check was spared in the other one, and is made here
+    if name == "goals.json":  # the unbroken run skips the overfit check, this one makes it
         overfit = read_goals(run.path).overfit
         assert overfit is not None
         assert overfit.curve

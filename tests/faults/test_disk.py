@@ -1,4 +1,4 @@
-"""A disk that is full: the run fails with what to do, keeps what it saved, and goes on later."""
+"""A full disk: the run fails with advice, keeps its snapshots, and can be resumed later."""
 
 import json
 import os
@@ -23,7 +23,7 @@ CAN_MOUNT = sys.platform == "linux" and os.geteuid() == 0
 
 
 def sizes(run: Run) -> dict[str, int]:
-    """Of what a snapshot writes, in the unbroken run."""
+    """Bytes of the weights and the state of a run's last snapshot."""
     folder = run.path / "checkpoints"
     last = run.config().training.steps
     return {
@@ -42,7 +42,7 @@ def assert_failed_for_the_disk(run: Run, at_least: int) -> None:
     assert (made.step if made else -1) >= at_least
 
 
-# What the largest file may be, and the step that was saved before one had to be larger.
+# The limit on a file's bytes, and the last step saved under it (-1: none).
 LIMITS = {
     "the baseline's metrics": (300, -1),
     "its samples": (700, -1),
@@ -81,7 +81,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path, leave: int) -> Path:
-    """Take all space but some pages; the file to delete to have it back."""
+    """Fill a disk except ``leave`` pages; returns the file to delete afterwards."""
     filler = disk / "filler"
     free = os.statvfs(disk).f_bavail
     filler.write_bytes(bytes(PAGE * (free - leave)))
@@ -89,7 +89,7 @@ def fill(disk: Path, leave: int) -> Path:
     return filler
 
 
-# Pages left on the disk: fixed ones, and how often the pages of weights and state.
+# Free pages: a number, and multiples of the weights' and the state's; the last step saved.
 ROOM = {
     "the status": (0, 0, 0, -1),
     "the baseline's samples": (1, 0, 0, -1),
@@ -122,7 +122,7 @@ def test_a_full_disk(
 
 
 def test_a_word_in_place_of_another_is_never_half(config: RunConfig, root: Path) -> None:
-    """On a full disk a status cannot be written beside the old one; readers look all the same."""
+    """On a full disk a status is overwritten in place; no reader sees half of it."""
     run = create_run(config, root=root)
     file = run.path / "status.json"
     words = [json.dumps({"state": "failed", "reason": "x" * length}) for length in (400, 3, 150)]

@@ -19,7 +19,7 @@ from transformer.runs.resume import resume, train_on
 
 
 def large(**training: int) -> RunConfig:
-    """A batch whose numbers take most of a GB, of a model that is small."""
+    """Settings of a small model with batches that take most of a GB."""
     small = tiny(batch_size=6_000, **training)
     model = small.model.replace(d_model=64, d_ff=8192)
     return type(small)(small.preset, small.data, model, small.training)
@@ -53,7 +53,7 @@ def test_a_run_beyond_its_memory_fails_and_goes_on_with_more(
 def test_whatever_the_limit_the_reason_is_told(
     megabytes: int, nursery: Nursery, root: Path
 ) -> None:
-    """Also where it is below what PyTorch has taken already."""
+    """Also checks a limit below what PyTorch itself takes."""
     run = create_run(large(steps=1), root=root)
     limits = {"WORKBENCH_MEMORY_MB": str(megabytes), launch.CLAIMED: "1"}
     child = nursery.train(run, environment=limits)
@@ -83,9 +83,9 @@ def test_a_trainer_killed_for_the_memory_of_the_machine_can_go_on(
 def test_a_diverged_run_keeps_its_last_good_model_and_is_trained_on_more_slowly(
     nursery: Nursery, root: Path
 ) -> None:
-    """Adam without a memory of the squares: what a batch lacks is divided by almost nothing.
+    """With β₂ = 0, the momentum of what a batch lacks is divided by a tiny ε alone.
 
-    Times a rate of 10 that is beyond what 32 bits can hold; times a tiny one it is harmless.
+    Times a rate of 10 it overflows 32 bits; times a tiny rate it is harmless.
     """
     run = create_run(
         tiny(steps=50, learning_rate=10.0, warmup_steps=0, adam_beta2=0.0, adam_eps=1e-30),

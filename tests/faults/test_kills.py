@@ -1,7 +1,7 @@
-"""``kill -9`` at random moments: the run goes on, and ends as the one that nobody killed.
+"""``kill -9`` at random moments: the run resumes, and ends exactly like one never killed.
 
-Most kills hit a trainer that saves after every update, so that many land inside the writing of a
-checkpoint. All the while a reader looks at every file, and never finds half of one.
+Most kills hit a trainer that saves after every update, so many interrupt the writing of a
+checkpoint. Meanwhile a reader reads every file, and never finds a partly written one.
 """
 
 import time
@@ -21,7 +21,7 @@ from transformer.runs.resume import newest_intact_snapshot
 from transformer.tasks.presets import prepare
 
 SOMETIMES = {"WORKBENCH_COMMIT_SECONDS": "0.01"}
-"""Several updates are lost at each kill, and made again."""
+"""Environment in which each kill loses several updates, which are repeated."""
 
 Make = Callable[[Path, int], Run]
 
@@ -31,7 +31,7 @@ def reverse(path: Path, seed: int) -> Run:
 
 
 def own_pairs(path: Path, seed: int, held_out: float = 0.1, **training: Any) -> Run:
-    """Seventeen pairs to learn with Muon in batches of four: every epoch ends with a short one."""
+    """A run with Muon on 17 pairs in batches of 4: every epoch ends with a short batch."""
     text = "".join(f"{'abcdef'[i % 6] * (1 + i % 5)} {i}\t{i} {'xyz'[i % 3]}\n" for i in range(19))
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.with_suffix(".tsv")
@@ -49,7 +49,7 @@ def own_pairs(path: Path, seed: int, held_out: float = 0.1, **training: Any) -> 
             "optimizer": "muon",
             "eval_every": 5,
             "seed": seed,
-            "precision": "fp32",  # else a trial decides, which two runs may settle differently
+            "precision": "fp32",  # a trial could choose differently in the two runs
             **training,
         },
     )
@@ -57,13 +57,13 @@ def own_pairs(path: Path, seed: int, held_out: float = 0.1, **training: Any) -> 
 
 
 def until_loss(path: Path, seed: int) -> Run:
-    """Ends long before its last step, and after the first hundred not every update is told."""
+    """A run that ends long before its last step; after step 100 not every update is logged."""
     fast = {"learning_rate": 0.01, "warmup_steps": 10, "until_loss": 0.7}
     return own_pairs(path, seed, held_out=0.0, steps=40_000, eval_every=18, **fast)
 
 
 def made_progress(run: Run, child: Child, log_start: int, start: int) -> bool:
-    """Whether this trainer has gone back to the snapshot, and written metrics beyond it."""
+    """Whether this trainer has written metrics beyond its snapshot, or has ended."""
     word = "step 0 of" if start < 0 else "Going on"
     begun = word in child.output()[log_start:]
     return child.poll() is not None or (begun and run.last_step() > start)
@@ -72,7 +72,7 @@ def made_progress(run: Run, child: Child, log_start: int, start: int) -> bool:
 def kill_at_random(
     run: Run, nursery: Nursery, random: Random, environment: dict[str, str], most: int
 ) -> int:
-    """Start trainers of a run and kill them until one ends by itself; the kills that count."""
+    """Start and kill trainers of a run until one finishes; returns the kills that count."""
     kills = 0
     while run.status().state != "finished" and kills < most:
         kills += is_killed(run, nursery, random, environment)
@@ -84,20 +84,20 @@ def kill_at_random(
 
 
 def is_killed(run: Run, nursery: Nursery, random: Random, environment: dict[str, str]) -> bool:
-    """Start a trainer and kill it; whether that counts.
+    """Start a trainer and kill it; returns whether the kill counts.
 
-    It does if the trainer had written metrics of its own, and had not finished.
+    It counts if the trainer had written metrics, and had not finished.
     """
     sound = newest_intact_snapshot(run.path)
     start = sound.step if sound else -1
     log_start = len(run.log_tail(10**9))
     began = time.monotonic()
     child = nursery.train(run, environment=environment, overfit=True)
-    if random.random() < 0.1:  # while it begins, goes back, or not long after
+    if random.random() < 0.1:  # while it starts or resumes, or soon after
         time.sleep(random.uniform(0, 0.4))
     else:
         wait_for(lambda: made_progress(run, child, log_start, start), "metrics")
-        # On a busy machine all takes longer, also what is to be hit.
+        # On a busy machine every phase takes longer, so the wait is scaled.
         time.sleep(random.expovariate(1) * 0.5 * (time.monotonic() - began))
     progress = made_progress(run, child, log_start, start)
     child.kill()
@@ -121,7 +121,7 @@ def test_a_killed_run_ends_as_the_unbroken_one(
 def test_a_run_killed_between_its_last_snapshot_and_its_last_status(
     loss: float, nursery: Nursery, root: Path
 ) -> None:
-    """It does not evaluate itself twice; and one that had reached its loss trains no further."""
+    """The resumed run does not evaluate twice; one that had reached its loss trains no further."""
     config = tiny(steps=8, eval_every=4, until_loss=loss)
     last = 4 if loss else 8
     run, unbroken = (create_run(config, root=root) for _ in range(2))
@@ -153,7 +153,7 @@ def test_a_hundred_kills(nursery: Nursery, root: Path) -> None:
 def compare(
     make: Make, environment: dict[str, str], seed: int, nursery: Nursery, root: Path, most: int
 ) -> int:
-    """Kill the trainers of a run, and compare it with one that nobody killed; the kills."""
+    """Compare a run whose trainers are killed with an unbroken one; returns the kills."""
     run, unbroken = (make(root / f"{make.__name__}-{seed}-{name}", seed) for name in "ab")
     assert nursery.train(unbroken, environment={}, overfit=True).wait() == 0, unbroken.log_tail()
     with nursery.watched(run):

@@ -1,4 +1,4 @@
-"""Faults outside the model, in our own trainer: what each changes, and which witness names it."""
+"""Faults of training and decoding: what each changes, and which check (witness) names it."""
 
 import math
 from collections.abc import Mapping
@@ -44,12 +44,12 @@ NAMED: Mapping[str, tuple[str, str]] = {
     "decoding-position-zero": ("decoding", "Decoding feeds the model something else"),
     "no-eval-mode": ("invariant", "The model gives other logits each time"),
 }
-"""Which witness names a fault, and in which words."""
+"""For each fault the check (witness) that names it, and words of its finding."""
 AT_ONCE = [
     *("targets-not-shifted", "targets-shifted-twice", "eos-never-taught", "padding-in-loss"),
     *("softmax-before-cross-entropy", "gradients-not-zeroed", "no-eval-mode"),
 ]
-"""What is seen before the first update."""
+"""Faults that are found before the first update."""
 
 
 PLANTED_AGAIN = ("wrong-start-token", "targets-not-shifted")
@@ -61,7 +61,7 @@ def config_with(fault: str, **changes: Any) -> RunConfig:
 
 
 def run_of(config: RunConfig, folder: Path) -> Run:
-    """A run whose small copy counts as trained, which takes the longest."""
+    """A run whose overfit check is stored already, since making it takes longest."""
     run = create_run(config, path=folder / "run")
     copied = OverfitCheck(8, 8, [[0, 3.0], [9, 0.001]], 0.001, 9, 0.1)
     add_evidence(run.path, "twin", copied.to_dict())
@@ -69,7 +69,7 @@ def run_of(config: RunConfig, folder: Path) -> Run:
 
 
 def findings_of(fault: str, folder: Path, *, train: bool = False) -> list[Finding]:
-    """What the health check says of a run with this fault."""
+    """Findings of the health check on a run with this fault."""
     run = run_of(config_with(fault), folder)
     if train:
         Trainer(run, lambda _: None).train()
@@ -80,7 +80,7 @@ def said(findings: list[Finding]) -> list[str]:
     return [finding.sentence for finding in findings if finding.alarm]
 
 
-# --- What each of them changes ------------------------------------------------------------
+# --- What each fault changes ---------------------------------------------------------------
 
 
 def test_each_has_a_witness() -> None:
@@ -139,7 +139,7 @@ def test_the_optimizer_and_its_rate() -> None:
 
 @pytest.mark.parametrize("fault", ["wrong-start-token", "decoding-position-zero"])
 def test_a_fault_of_decoding_leaves_teacher_forcing_alone(fault: str) -> None:
-    """And the health check, which finds nothing that leaks, says that decoding is to blame."""
+    """The logits stay equal, and the health check, finding no leak, blames decoding."""
     checkpoint = Checkpoint.load(BUNDLED)
     task = build_task(checkpoint.header.data, None)
     batch = collate(encode(task, task.held_out(6)), checkpoint.config)
@@ -196,7 +196,7 @@ def test_a_right_loss_passes(smoothing: float) -> None:
     ["shared-layers", *(pytest.param(f, marks=pytest.mark.long) for f in PLANTED_AGAIN)],
 )
 def test_a_checkpoint_plants_its_fault_again(fault: str, tmp_path: Path) -> None:
-    """And the trainer goes on from it: layers that are one have names of their own in the file."""
+    """Also covers layers that share weights: the file stores each under its own name."""
     config = made(preset="small", fault=fault, steps=4)[1]
     run = run_of(config, tmp_path)
     Trainer(run, lambda _: None).train()
@@ -233,7 +233,7 @@ def test_names_are_hidden_and_found_again() -> None:
 
 
 def test_a_healthy_run_does_not_speak_of_faults() -> None:
-    """Files written before there were faults are read, and written as they were."""
+    """Settings without a fault are written as before the setting existed."""
     assert "fault" not in TrainingConfig().to_dict()
     assert TrainingConfig.from_dict(TrainingConfig().to_dict()) == TrainingConfig()
     assert TrainingConfig(fault="no-warmup").to_dict()["fault"] == "no-warmup"

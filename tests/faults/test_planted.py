@@ -1,4 +1,4 @@
-"""Planted faults: each changes one model object, at the place it names, and no other."""
+"""Planted faults: each changes one model object at its declared place, and no other object."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,13 +58,13 @@ FIRST: Mapping[str, str] = {
     "layers-reuse-input": "encoder.layers.1.self_attention_residual.before",
     "no-activation": "encoder.layers.0.feed_forward_residual.after",
 }
-"""The first value that is not the healthy model's, with the same weights and inputs."""
+"""For each fault the first value unlike the healthy model's (same weights and inputs)."""
 SHOWN = (
     *("model.py", "dropout.py", "training/batches.py", "training/loop.py"),
     *("training/optimizer.py", "decoding/strategies.py"),
 )
 ONLY_IN_TRAINING = {"memory-detached"}
-"""Not a number changes until gradients flow."""
+"""Faults that change gradients, but no value of a forward pass."""
 SOURCE = torch.tensor([[6, 7, 8, 9, 5, 0, 0], [9, 8, 7, 6, 5, 10, 6]])  # 0 is <pad>
 TARGET = torch.tensor([[1, 9, 6, 8, 7], [1, 6, 10, 5, 9]])
 
@@ -82,13 +82,13 @@ def made(**changes: Any) -> Transformer:
         "max_length": 24,
         "norm_first": True,
         "final_norm": True,
-        "layer_norm_eps": 1e-3,  # so large that its place shows
+        "layer_norm_eps": 1e-3,  # large enough that its place in the formula matters
     }
     return random_model(TransformerConfig(**values | changes), seed=1)
 
 
 def values(model: Transformer) -> dict[str, Tensor]:
-    """Every quantity of one forward pass, in the order in which values pass."""
+    """Every recorded value of one forward pass, in the order of computation."""
     with record(model) as trace, torch.no_grad():
         model(SOURCE, TARGET)
     return dict(trace)
@@ -109,7 +109,7 @@ def test_every_fault_has_its_place_in_the_table() -> None:
 
 
 def test_the_settings_know_the_names_of_all_faults() -> None:
-    """They have a list of their own, since they need no torch."""
+    """The settings keep their own list, so that they need not import torch."""
     assert tuple(FAULTS) == NAMES
     assert tuple(IN_MODEL) == NAMES_IN_MODEL
 
@@ -145,7 +145,7 @@ def test_a_view_of_a_faulty_model_has_the_fault_too(name: str) -> None:
     [(name, number % 2 == 0) for number, name in enumerate(IN_MODEL)],
 )
 def test_a_faulty_model_trains_and_writes(name: str, norm_first: bool) -> None:
-    """Its loss has gradients, and what it writes is what its own logits say, step by step."""
+    """Its backward pass works, and greedy decoding follows its own logits at each step."""
     faulty = made(norm_first=norm_first, dropout=0.1)
     plant(faulty, name)
     faulty.train()
@@ -183,7 +183,7 @@ def test_two_faults_are_both_there() -> None:
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_the_right_line_stands_in_the_model(name: str) -> None:
-    """What a person is shown as right is what our own code does."""
+    """The line that is shown as right occurs in our own code."""
     texts = [" ".join((LIBRARY / file).read_text().split()) for file in SHOWN]
     assert any(FAULTS[name].right in text for text in texts)
 
@@ -196,7 +196,7 @@ def test_an_unknown_fault_and_one_that_cannot_be_are_named() -> None:
 
 
 def test_faults_that_meet_in_one_module_are_planted_once() -> None:
-    """Both take the mask of cross-attention away, and one of them is planted twice."""
+    """Both faults remove the cross-attention mask, and one of them is planted twice."""
     once, twice = made(), made()
     plant(once, "no-source-padding-mask")
     plant(twice, "no-source-padding-mask", "no-cross-padding-mask", "no-source-padding-mask")

@@ -1,4 +1,4 @@
-"""A run in bfloat16 goes on in bfloat16, whatever became of the file that says so."""
+"""A bfloat16 run resumes in bfloat16, even if the file that records this is lost or wrong."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ BEGAN = Compute("cpu", "bf16", "as the run began")
 
 @pytest.fixture(scope="module")
 def runs(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
-    """One trained from beginning to end, and the same one paused on its way."""
+    """Two runs with the same settings: one trained to the end, one paused."""
     config = tiny(steps=30, eval_every=10, precision="bf16")
     root = tmp_path_factory.mktemp("runs")
     unbroken, paused = (create_run(config, root=root) for _ in range(2))
@@ -64,7 +64,7 @@ def test_a_run_goes_on_as_it_began(
 def test_it_goes_on_as_it_began_though_its_settings_say_otherwise(
     runs: tuple[Run, Run], nursery: Nursery, tmp_path: Path
 ) -> None:
-    """As where a trial decides, and would decide otherwise by now."""
+    """With precision auto, a new trial could decide otherwise."""
     unbroken, paused = runs
     run = Run(shutil.copytree(paused.path, tmp_path / "run"))
     plain = run.config().to_dict()

@@ -1,4 +1,4 @@
-"""Who trains a run: clocks that move, pids that are used again, locks that are left, races."""
+"""Which process trains a run: changed clocks, reused pids, leftover locks, races."""
 
 import json
 import os
@@ -24,7 +24,7 @@ DAY = 86_400
 
 @pytest.fixture
 def living(nursery: Nursery, root: Path) -> Iterator[tuple[Run, Child]]:
-    """A run and its trainer, at work."""
+    """A run that is training, and its trainer."""
     run = create_run(tiny(), root=root)
     child = nursery.train(run, environment={})
     wait_for(lambda: trains(run), "metrics")
@@ -37,10 +37,10 @@ def living(nursery: Nursery, root: Path) -> Iterator[tuple[Run, Child]]:
 
 @pytest.fixture
 def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Move the clock as Linux shows it to a process that asks when another began.
+    """A function that moves the clock by which psutil computes when a process started.
 
-    The kernel tells ticks since the start of the machine, and when that was by today's clock:
-    the second moves with every change of the clock.
+    Linux gives a process's start in ticks since boot, and the time of boot by today's clock:
+    the time of boot moves with every change of the clock.
     """
     if sys.platform != "linux":
         pytest.skip("/proc is Linux's")
@@ -66,7 +66,7 @@ def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], No
 def test_a_trainer_is_known_after_the_clock_was_moved(
     seconds: int, living: tuple[Run, Child], clock: Callable[[int], None]
 ) -> None:
-    """One second is what the kernel's own corrections come to after some days."""
+    """The kernel's own corrections of the clock add up to one second after some days."""
     run, child = living
     clock(seconds)
     process = process_of(run.status())
@@ -128,7 +128,7 @@ def test_a_process_that_has_the_pid_by_now_is_left_alone(
 
 
 def test_who_asks_is_not_who_trains(root: Path) -> None:
-    """Between being started and being named, a trainer goes by the pid of who starts it."""
+    """Until a trainer's own pid is recorded, the status holds its starter's pid."""
     run = create_run(tiny(), root=root)
     assert run.status().pid == os.getpid()
     queue.kill(run)
@@ -150,7 +150,7 @@ def test_a_lock_file_without_a_holder_holds_up_nobody(
 def test_a_look_does_not_keep_a_trainer_from_its_lock(
     config: RunConfig, unbroken: Run, nursery: Nursery, root: Path
 ) -> None:
-    """To learn whether the lock is held, one takes it for an instant."""
+    """Checking whether the lock is held takes it for an instant."""
     run = create_run(config, root=root)
     run.set_status(Status("running", pid=2**22 - 1, process_started=5.0))
     child = nursery.train(run)
@@ -161,7 +161,7 @@ def test_a_look_does_not_keep_a_trainer_from_its_lock(
 
 
 def test_a_trainer_that_no_status_names(living: tuple[Run, Child]) -> None:
-    """Its status was damaged; it holds the lock, so it is at work, and it obeys."""
+    """With a damaged status, the held lock shows that the trainer runs; it still obeys."""
     run, child = living
     (run.path / "status.json").write_bytes(b'{"state": "runn')
     assert run.status().state == "running"
@@ -205,7 +205,7 @@ def start_at_once(nursery: Nursery, commands: list[list[str]], logs: Path) -> li
 
 
 def assert_one_trained(children: list[Child], *reasons: str) -> None:
-    """The others say in a sentence why they did not."""
+    """Check that one child trained, and that the others gave a reason in one line."""
     codes = [child.wait() for child in children]
     losers = [child for child, code in zip(children, codes, strict=True) if code]
     assert sorted(codes) == [0] + [1] * (len(children) - 1), [c.output() for c in losers]
@@ -238,7 +238,7 @@ def test_twenty_make_one_run(nursery: Nursery, root: Path) -> None:
     run = Run(path)
     wait_for(lambda: trains(run), "metrics")
     queue.command(run, "stop")
-    # None of the others took part in a run that is not the one it asked for.
+    # The others asked for other seeds, so none may join this run.
     assert_one_trained(children, "already holds a run", "is not empty")
     assert run.status().state == "stopped"
     assert [name for name in os.listdir(root) if name.startswith(".")] == []

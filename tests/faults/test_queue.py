@@ -1,4 +1,4 @@
-"""Thirty people, two trainers, and an app that is killed: the queue lives on the disk alone."""
+"""Thirty submitted runs, two trainers, a killed app: the queue is stored on the disk alone."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def active(root: Path) -> list[Run]:
 
 
 def as_a_new_process_sees(root: Path) -> list[dict[str, object]]:
-    """The list as the command line tells it, from nothing but the disk."""
+    """The list of runs as the command line reads it from the disk."""
     done = subprocess.run(
         [sys.executable, "-m", "transformer", "runs", str(root), "--json"],
         cwd=ROOT,
@@ -64,7 +64,7 @@ def test_thirty_ask_and_two_train(
     assert app.stdout is not None
     app.stdout.readline()
 
-    # All thirty at once: nobody is lost, nobody is there twice, and the rest wait in order.
+    # All thirty at once: no run is lost or doubled, and the rest wait in order.
     asking = [nursery.submit(root, tmp_path / f"{i}.log", SLOTS) for i in range(30)]
     codes = [child.wait() for child in asking]
     assert codes == [0] * 30, "".join(child.output() for child in asking)
@@ -78,7 +78,7 @@ def test_thirty_ask_and_two_train(
     assert tickets == sorted(set(tickets))
     assert len(trainers(root)) <= 2
 
-    # The app is killed with all its group while two train and the others wait.
+    # The app's process group is killed while two runs train and the others wait.
     first, second = active(root)
     wait_for(lambda: trains(first) and trains(second), "both to train")
     before = as_a_new_process_sees(root)
@@ -90,22 +90,22 @@ def test_thirty_ask_and_two_train(
     step = first.last_step()
     wait_for(lambda: first.last_step() > step, "training to go on")
 
-    # A trainer's last act is to start the next, with no app there. Who is next may not be asked
-    # here with `advance`: that would start it.
+    # A trainer that ends starts the next run, without the app. `advance` may not be called here:
+    # it would start the next run.
     run_queue.command(first, "stop")
     ended(first, "stopped")
     wait_for(lambda: queue[0].status().state in ACTIVE, "the next one to start")
     assert [run.id for run in run_queue.waiting(root)] == [run.id for run in queue[1:]]
     assert {run.id for run in active(root)} == {second.id, queue[0].id}
 
-    # One that trains is deleted: its trainer ends at once, the next one starts.
+    # A training run is deleted: its trainer ends at once, and the next run starts.
     pid = second.status().pid
     trash.delete(second)
     wait_for(lambda: pid not in {process.pid for process in trainers(root)}, "its end")
     wait_for(lambda: queue[1].status().state in ACTIVE, "the next one to start")
     assert [run.id for run in trash.deleted_runs(root)] == [second.id]
     assert not second.path.exists()
-    # Restored, it waits for someone to resume it, and then for its turn.
+    # Restored, it stays interrupted until it is resumed; then it is queued.
     back = trash.restore(second.id, root)
     assert back.status().state == "interrupted"
     resume(back)
@@ -114,7 +114,7 @@ def test_thirty_ask_and_two_train(
     with pytest.raises(RunError, match="queued"):
         resume(back)
 
-    # One that waits is deleted: restored, it does not start by itself.
+    # A waiting run is deleted: restored, it does not start by itself.
     trash.delete(queue[2])
     assert trash.restore(queue[2].id, root).status().state == "paused"
     assert len(run_queue.waiting(root)) == 26

@@ -1,4 +1,4 @@
-"""Two servers, or four, on one folder of runs: in order, nothing lost, no run trained twice."""
+"""Two or four servers on one folder of runs start them in order, lose none, train none twice."""
 
 from collections import Counter
 from pathlib import Path
@@ -25,7 +25,7 @@ def test_servers_start_stop_and_delete_at_once(
     said = "".join(child.output() for child in made)
     assert set(outputs.values()) == {0}, said
 
-    # Nothing is lost, and nothing waits or trains for ever.
+    # No run is lost, and none waits or trains for ever.
     asked = [line for line in said.splitlines() if not line.startswith("#")]
     assert len(set(asked)) == servers * runs, said
     here = {run.id: run.status() for run in runs_in(root)}
@@ -34,7 +34,7 @@ def test_servers_start_stop_and_delete_at_once(
     assert not here.keys() & gone
     assert {status.state for status in here.values()} <= {"finished", "stopped", "paused"}, here
 
-    # In order, each once, and never more at a time than there may be.
+    # Runs start in order, each once, and never more at a time than SLOTS.
     lines = [line.split() for line in (root / STARTED).read_text().splitlines()]
     tickets = [int(ticket) for _, ticket, _ in lines]
     assert tickets == sorted(set(tickets))
