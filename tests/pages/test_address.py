@@ -1,4 +1,4 @@
-"""Which is newer: what stands in the address, or what a person has just typed."""
+"""The newer input wins: the one in the address, or the one the user has just typed."""
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def read(app: AppTest) -> str:
-    """The input, which is in the address too."""
+    """The value of the input field, which the address must have too."""
     assert not app.exception
     text = app.text_input(key="input").value
     assert text is not None
@@ -29,7 +29,7 @@ def app() -> AppTest:
 
 
 def test_what_was_just_typed_wins_over_an_older_address(app: AppTest) -> None:
-    """The browser may send it before it has heard of the address that the server wrote last."""
+    """A browser may send an old address before it receives the one the server wrote last."""
     app.query_params["input"] = "older"
     assert read(app.text_input(key="input").set_value("typed").run()) == "typed"
     assert read(app.run()) == "typed"

@@ -1,4 +1,4 @@
-"""Addresses that an earlier version wrote open the same view: links in courses live on."""
+"""Addresses that an earlier version wrote open the same view, so that old links keep working."""
 
 import shutil
 from collections.abc import Mapping
@@ -49,6 +49,6 @@ def test_it_opens_the_same_view(page: str, query: Mapping[str, str], shown: str)
 
 
 def read(app: AppTest, name: str) -> str:
-    """What the address says now: a page takes out what it did not understand."""
+    """The parameter's current value: a page removes parameters that it does not understand."""
     value = app.query_params.get(name, "")
     return value if isinstance(value, str) else value[-1]

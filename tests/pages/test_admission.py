@@ -1,4 +1,4 @@
-"""Fresh cookies give no one a second place in the line for ever."""
+"""New browsers per network address are limited: clearing cookies gains no extra runs."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def test_new_browsers_of_one_address_are_limited(monkeypatch: pytest.MonkeyPatch
         assert admit(name, monkeypatch) == name
     with pytest.raises(RunError, match="3 new browsers have started runs from this network"):
         admit("d", monkeypatch)
-    # A browser with a run is not new; and an hour later there is room again.
+    # A browser with a run is not new; an hour later, new ones are admitted again.
     assert admit("from before", monkeypatch) == "from before"
     monkeypatch.setattr(browser, "NEW_BROWSER_SECONDS", 0.0)
     assert admit("d", monkeypatch) == "d"

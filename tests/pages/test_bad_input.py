@@ -1,4 +1,4 @@
-"""Whatever a person types, or an address says: an answer or one clear sentence, nothing lost."""
+"""Any typed input or address gets an answer or one clear sentence, and no input is lost."""
 
 import pytest
 
@@ -19,7 +19,7 @@ TEXTS = {
 
 
 def shown(text: str) -> str:
-    """A sentence of a page as it is read, without the codes that keep it from being markup."""
+    """The sentence as a user reads it: the codes that escape markup are decoded."""
     for mark in "*<>`,/.+_":
         text = text.replace(f"&#{ord(mark)};", mark)
     return text

@@ -1,4 +1,4 @@
-"""The Decode page says whether a better output exists, and whose error a wrong one is."""
+"""The Decode page says if a better output exists, and if the model or the search is at fault."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def test_all_outputs_are_searched_when_it_is_asked() -> None:
     assert not messages(app)
     [told] = [one.value for one in app.markdown if one.value.startswith("**There is none.**")]
     assert "`aaabnn`" in told
-    # It stays while other panels are looked at.
+    # The result is still there after a rerun.
     app.run()
     assert any(one.value == told for one in app.markdown)
 

@@ -1,4 +1,4 @@
-"""Folders in which the oldest makes way."""
+"""Folders that delete their oldest entries when they are full."""
 
 import os
 import time

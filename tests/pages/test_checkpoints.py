@@ -1,4 +1,4 @@
-"""The Checkpoints page through Streamlit's own test runner, and the uploads it takes care of."""
+"""The Checkpoints page in Streamlit's test runner, and its store of uploads."""
 
 import json
 import os
@@ -50,18 +50,18 @@ def bundled(name: str = "reverse") -> Checkpoint:
 
 
 def moved(checkpoint: Checkpoint, seed: int) -> Checkpoint:
-    """The same model with its weights moved a little."""
+    """The same model with slightly changed weights."""
     generator = torch.Generator().manual_seed(seed)
     tensors = {
         name: tensor + 0.02 * torch.randn(tensor.shape, generator=generator)
-        for name, tensor in sorted(checkpoint.tensors.items())  # a file gives them in any order
+        for name, tensor in sorted(checkpoint.tensors.items())  # a file's order is arbitrary
     }
     summary = replace(checkpoint.summary, steps=seed + 1)  # type: ignore[type-var]
     return Checkpoint(replace(checkpoint.header, summary=summary, sha256=""), tensors)
 
 
 def run_of(*contents: bytes, **about: Any) -> Run:
-    """A run with a snapshot for each of these files, at step 1, 2 and so on."""
+    """A run with one snapshot per file, at step 1, 2 and so on."""
     _, config = prepare("reverse", training={"steps": len(contents)})
     run = create_run(config, About(**about))
     for number, content in enumerate(contents, start=1):
@@ -131,7 +131,7 @@ def test_the_trash_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_one_visitor_takes_no_upload_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither off the shelf nor out of the trash, however many they bring or delete."""
+    """Uploads and deletions of one visitor remove no other's files from the store or the trash."""
     monkeypatch.setattr(uploads, "STORE", replace(uploads.STORE, most=3))
     monkeypatch.setattr(uploads, "TRASH", replace(uploads.TRASH, most=3))
     uploads.keep("theirs.safetensors", make(100).to_bytes(), YOU)
@@ -147,7 +147,7 @@ def test_one_visitor_takes_no_upload_of_another(monkeypatch: pytest.MonkeyPatch)
         uploads.delete(kept.sha256, ME)
     assert "deleted.safetensors" in [one.name for one in uploads.trash()]
     assert uploads.restore(deleted.sha256, YOU).path.exists()
-    # With one of each owner there, nobody's makes way, and that is said.
+    # When each owner has one file left, none is removed, and a new one is refused.
     for seed, owner in ((200, ME), (201, "c" * 64)):
         uploads.keep("one.safetensors", make(seed).to_bytes(), owner)
     assert sorted(one.owners for one in uploads.kept()) == sorted([(YOU,), (ME,), ("c" * 64,)])
@@ -285,7 +285,7 @@ def test_an_upload_is_renamed_noted_deleted_and_back() -> None:
     assert app.selectbox(key="checkpoint").value == kept.id
     assert uploads.kept()[0].name == "Mine"
     app.button(key=f"delete {kept.id}").click().run()
-    again = open_page()  # another day: the trash is still there
+    again = open_page()  # a new session: the trash is still there
     again.button(key=f"restore {kept.id}").click().run()
     assert again.selectbox(key="checkpoint").value == kept.id
 
@@ -375,7 +375,7 @@ def test_two_cards_have_an_address() -> None:
     app.toggle(key="compare everything").set_value(True).run()
     assert "Width (d_model)" in "".join(block.proto.body for block in app.get("html"))
     assert app.query_params["compare"] == ["sort"] or app.query_params["compare"] == "sort"
-    # What Attention compares with is another matter, and stays.
+    # The Attention page's own comparison is not affected.
     app.switch_page("pages/attention.py").run()
     assert app.selectbox(key="compare").value == ""
 

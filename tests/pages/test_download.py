@@ -1,4 +1,4 @@
-"""Files that are made at a click: one that cannot be made is said once, not at every rerun."""
+"""Files that are made at a click: one that cannot be made is reported once, not at every rerun."""
 
 from streamlit.testing.v1 import AppTest
 

@@ -1,4 +1,4 @@
-"""For a class: exercises on the Overview, and whose a run is."""
+"""For a class: exercises on the Overview page, and the author's name on runs."""
 
 import shutil
 from collections.abc import Iterator
@@ -65,7 +65,7 @@ def test_the_advice_of_a_verdict_fills_the_form() -> None:
     button.click().run()
     assert app.query_params["learning_rate"] == "0.003"
     assert app.query_params["steps"] == "300"
-    app.run()  # the runner does not go where the page switches to
+    app.run()  # the test runner does not follow a page switch
     unfold_settings(app)
     assert app.number_input(key="reverse.tiny.TrainingConfig.learning_rate").value == 0.003
     assert app.button(key="train")

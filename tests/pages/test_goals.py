@@ -1,4 +1,4 @@
-"""The three cards, from the files of a run alone, and the check behind the button."""
+"""The three goal cards, drawn from a run's files alone, and the check behind the button."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A run is handed in from its page, and what was handed in becomes a table."""
+"""A run is handed in from its page, and handed-in files become a table."""
 
 import html
 import json
@@ -57,14 +57,14 @@ def test_the_table_counts_sentences_and_outlasts_a_visit_to_another_page(run: Ru
     written = {"Name": ["Ada", "Emmy"], "Sentences written": [4, 0]}
     assert app.dataframe[0].value[list(written)].to_dict("list") == written
     assert any("By its last head" in html.unescape(one.value) for one in app.markdown)
-    # On another page, the field forgets its files.
+    # A visit to another page empties the upload field.
     app.session_state["elsewhere"] = True
     app.run()
     assert not app.dataframe
     app.session_state["elsewhere"] = False
     app.run()
     assert app.dataframe[0].value[list(written)].to_dict("list") == written
-    # The same page once more is no second row.
+    # Uploading the same page again adds no row.
     app.file_uploader[0].set_value([pages[0]]).run()
     assert list(app.dataframe[0].value["Name"]) == ["Ada", "Emmy"]
     app.button(key="empty handed in").click().run()
@@ -83,7 +83,7 @@ def test_worksheets_become_a_table_with_a_column_a_question() -> None:
     assert not app.exception
     every, answers = (table.value for table in app.dataframe)
     assert "Loss, nats per token" not in every  # nothing stands there
-    # Beside the name: how many were answered, which is not how many sentences were written.
+    # The column after the name counts answered questions, not written sentences.
     assert list(every)[:2] == ["Name", "Answered"]
     assert list(every["Answered"]) == ["1 of 16"] * 2
     assert list(every["Verdict"]) == ["1 of 16 questions answered"] * 2

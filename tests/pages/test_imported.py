@@ -1,4 +1,4 @@
-"""A model from elsewhere on the pages: a large vocabulary, and nobody who knows what is right."""
+"""An imported model on the pages: a large vocabulary, and no known right answers."""
 
 import time
 from pathlib import Path
@@ -123,7 +123,7 @@ def test_a_large_vocabulary_is_searched_and_not_sent(imported: Checkpoint) -> No
     assert box(app, "becomes").value == str(vocabulary.tokens.index("w321"))
     assert app.query_params["instead"] == str(vocabulary.tokens.index("w321"))
     assert f"{len(hits)} tokens have it." in said(app)
-    # One that finds nothing leaves the choice as it is.
+    # A search without hits leaves the choice as it is.
     app.text_input(key="instead search").set_value("zebra").run()
     assert "No token of this vocabulary has `zebra` in it." in said(app)
     assert box(app, "becomes").value == str(vocabulary.tokens.index("w321"))

@@ -1,4 +1,4 @@
-"""Work in a thread of its own, as pages start it."""
+"""Background jobs in threads, as pages start them."""
 
 import subprocess
 import sys
@@ -30,7 +30,7 @@ def finished(one: jobs.Job, within: float) -> bool:
 
 
 def test_a_job_that_nobody_follows_gives_way_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when its tab is closed: two of them would keep all others waiting for good."""
+    """For example if its tab is closed: two such jobs would block all others for ever."""
     left = [jobs.start(number, endless) for number in range(jobs.STUDIES.at_once)]
     waiting = jobs.start("waiting", found)
     assert not finished(waiting, 0.2)
@@ -45,7 +45,7 @@ def test_a_job_that_is_followed_goes_on(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(jobs, "UNWATCHED", 0.3)
     one = jobs.start("followed", endless)
     for _ in range(10):
-        one.watched = time.monotonic()  # what each look of a page does
+        one.watched = time.monotonic()  # as each rerun of a page does
         time.sleep(0.1)
     assert one.running
     one.cancel()
@@ -55,7 +55,7 @@ def test_a_job_that_is_followed_goes_on(monkeypatch: pytest.MonkeyPatch) -> None
 def test_an_address_that_is_passed_on_does_not_take_a_job_along(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """In a class, what a person brought to be decoded is theirs."""
+    """In class mode, the inputs that a user gave for decoding are private."""
     monkeypatch.setenv("WORKBENCH_MODE", "class")
     monkeypatch.setattr(browser, "owner", lambda: "mine")
     one = jobs.Job("kept")
@@ -112,7 +112,7 @@ def test_a_shared_job_is_one_for_all_and_begins_again_once_it_is_forgotten() -> 
     queue = jobs.Queue(1, "waiting for another")
     one = jobs.share("shared", endless, queue)
     assert jobs.share("shared", endless, queue) is one
-    jobs.forget("shared")  # it is under way
+    jobs.forget("shared")  # no effect while it runs
     assert jobs.shared("shared") is one
     waiting = jobs.share("another", found, queue)
     assert waiting.progress() == (0.0, "waiting for another")
@@ -136,7 +136,7 @@ def test_a_shared_job_that_nobody_followed_begins_again_for_the_next(
 
 @pytest.mark.parametrize("kind", ["shared", "own"])
 def test_only_ones_own_job_can_be_stopped(kind: str) -> None:
-    """Thirty who brought the same file wait for one reading: none ends it for the others."""
+    """Thirty users of the same file share one job: none of them may stop it for the others."""
 
     def page(kind: str) -> None:
         from pages.components.shell import jobs

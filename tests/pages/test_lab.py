@@ -1,4 +1,4 @@
-"""The lab on the Debug page: what a person guessed of a run is kept with it."""
+"""The lab on the Debug page: a user's guesses about a run are saved with the run."""
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -18,7 +18,7 @@ FAULT, UPDATES = "no-residual", 20
 
 
 def made(name: str, fault: str, **more: object) -> Run:
-    """A run of the lab that has ended and measured nothing."""
+    """A lab run that has ended without measurements."""
     threads = Limits.from_environment().threads
     config = recipe(fault, threads=threads, steps=UPDATES, **more)  # type: ignore[arg-type]
     run = create_run(config, about=About(f"{PREFIX}{name}"))
@@ -42,7 +42,7 @@ def test_prediction_and_updates_stand_in_the_address() -> None:
     assert app.query_params["predict"] == "less"
     assert app.query_params["updates"] == str(UPDATES)
     app.selectbox(key="fault").set_value("no-positions").run()
-    assert app.radio(key="predict").value is None  # each fault has a prediction of its own
+    assert app.radio(key="predict").value is None  # each fault has its own prediction
     app.selectbox(key="fault").set_value(FAULT).run()
     assert app.radio(key="predict").value == "less"
     again = open_page("debug", debug="lab", fault=FAULT, predict="less", updates=str(UPDATES))
@@ -52,7 +52,7 @@ def test_prediction_and_updates_stand_in_the_address() -> None:
 
 def test_what_was_predicted_of_a_run_is_there_without_any_address() -> None:
     run = pair()
-    app = open_page("debug", debug="lab")  # on the fault that was looked at last
+    app = open_page("debug", debug="lab")  # opens on the last fault shown
     assert app.selectbox(key="fault").value == FAULT
     assert not shows_results(app)
     app.radio(key="predict").set_value("not-at-all").run()
@@ -98,7 +98,7 @@ def test_a_hunt_goes_on_where_it_was_left(way: str) -> None:
 
 
 def answered(app: AppTest, title: str = "") -> AppTest:
-    """The page after an answer, or, without one, after giving up."""
+    """Answer with this fault's title, or give up without one; returns the page afterwards."""
     if title:
         field = next(one for one in app.selectbox if one.label == "What is wrong with it?")
         field.set_value(title)
@@ -118,7 +118,7 @@ def test_four_are_found_one_after_the_other() -> None:
     app = answered(app, titles[0])
     assert any("Found in" in one.value and titles[0] in one.value for one in app.success)
     assert any("Model 2 of 4" in one.value for one in app.markdown)
-    app = answered(app, titles[0])  # that was the one before
+    app = answered(app, titles[0])  # the fault of the model before
     assert any("Not that" in one.value for one in app.warning)
     app = answered(app, titles[1])
     assert any("after 1 wrong" in one.value for one in app.success)

@@ -43,11 +43,11 @@ def test_a_finding_is_predicted_run_and_compared(monkeypatch: pytest.MonkeyPatch
         app.run()
     assert app.success[0].value == "**Reproduced.**"
     assert f"**You predicted** {scale.options[0]}; **it is** {scale.options[2]}." in everything(app)
-    # A prediction stays, in another session of the same browser, too.
+    # The prediction is kept for other sessions of the same browser.
     again = open_page("learn", learn="experiments", experiment="scale")
     assert f"**You predicted** {scale.options[0]}" in everything(again)
     monkeypatch.setattr(browser, "owner", lambda: "b" * 64)
-    # The next person predicts before they see what came out.
+    # Another user must predict before the result is shown.
     other = open_page("learn", learn="experiments", experiment="scale")
     assert "What came out here" not in everything(other)
     other.radio[0].set_value("2").run()

@@ -1,4 +1,4 @@
-"""The lesson on the Learn page: its steps, answers that stay, and a teacher's own."""
+"""The lesson on the Learn page: its steps, saved answers, and a teacher's own lesson."""
 
 import html
 from pathlib import Path
@@ -43,15 +43,15 @@ def test_a_tab_that_is_behind_another_overwrites_none_of_its_answers(
     old.text_area[0].set_value("a first guess").run()
     new.run()
     new.text_area[0].set_value("the whole answer").run()
-    # The old tab does not know it yet: what is typed there stands beside it.
+    # The old tab has not seen that answer: the text typed there is appended to it.
     old.text_area[0].set_value("a first guess, and more").run()
     assert old.text_area[0].value == "the whole answer\n\na first guess, and more"
-    # What another tab has put together, corrected or deleted goes on as it is.
+    # A tab that has seen the merged answer may replace it.
     new.run()
     assert new.text_area[0].value == old.text_area[0].value
     new.text_area[0].set_value("the end").run()
     assert new.text_area[0].value == "the end"
-    # The server was started again: the browser sends what stood in its tab before.
+    # After a server restart, a browser sends its tab's old text; the saved answer stays.
     late = open_page("learn", learn="lesson")
     key = old.text_area[0].key
     assert key
@@ -101,7 +101,7 @@ def test_the_tab_that_an_exercise_opens_shows_its_question_and_the_way_back() ->
     said = f"**{exercise.title}.** {plain(exercise.question)}"
     assert said in [block.value for block in app.main.markdown]
     assert app.query_params["asked"] == name_of(exercise)
-    # It goes along to another page of the tab, and not into the lesson, which has it itself.
+    # The question follows to other pages of the tab, but not into the lesson, which contains it.
     app.query_params.clear()
     app.switch_page("pages/decode.py").run()
     assert said in [block.value for block in app.main.markdown]
@@ -135,7 +135,7 @@ def test_ones_own_lesson_is_there_again_after_another_page_and_said_to_be_gone_a
         app.switch_page(f"pages/{page}.py").run()
     assert [area.label for area in app.text_area] == ["who?"]
     assert app.selectbox(key="lesson").value == "own"
-    # A session of its own knows the address alone.
+    # A new session knows only the address.
     later = open_page("learn", learn="lesson", lesson="own", part="2")
     assert messages(later)[0].startswith("Your own lesson is gone after the reload: drop its file")
     assert messages(later.run())

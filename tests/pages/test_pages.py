@@ -1,4 +1,4 @@
-"""Every page through Streamlit's own test runner: what the browser tests need not repeat."""
+"""Every page in Streamlit's test runner: what the browser tests need not repeat."""
 
 import ast
 import math
@@ -30,13 +30,13 @@ PAGES = ("train", "runs", "attention", "decode", "checkpoints", "learn", "debug"
 
 @pytest.fixture(autouse=True)
 def _own_folder(own_folder: None, tmp_path: Path) -> Iterator[None]:
-    """No run that a page has started outlives its test."""
+    """A folder of its own for each test; runs that a page started end with the test."""
     with no_trainer_left(tmp_path):
         yield
 
 
 def test_an_option_that_is_chosen_stays_when_it_is_pressed_again() -> None:
-    """Streamlit gives up the chosen one else, and the page falls back to the first."""
+    """Without ``required``, pressing the chosen option clears it, and the page takes the first."""
     found = {}
     for path in (ROOT / "pages").rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -208,7 +208,7 @@ def test_a_damaged_checkpoint_file_says_so_and_leaves_the_page_usable() -> None:
 
 @pytest.fixture(scope="module")
 def trained(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a run lies that has come to its end."""
+    """The folder of a finished run."""
     _, config = prepare("reverse", training={"steps": 20, "final_examples": 20})
     root = tmp_path_factory.mktemp("trained")
     run = create_run(config, about=About("**twenty** <b>steps</b>"), root=root)
@@ -218,7 +218,7 @@ def trained(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def finished(trained: Path, own_folder: None) -> Run:
-    """A copy of that run, among the runs of the test's own folder."""
+    """A copy of that run in the test's own folder of runs."""
     return Run(shutil.copytree(trained, Path("runs") / trained.name))
 
 
@@ -237,7 +237,7 @@ def test_train_page_shows_a_finished_run_with_its_baselines(finished: Run) -> No
 def test_train_page_says_why_a_run_failed(nursery: Nursery) -> None:
     _, config = prepare("pairs", "overfit", pairs=SEVEN_PAIRS)
     run = create_run(config, pairs=SEVEN_PAIRS, root=Path("runs").resolve())
-    # The disk has damaged the person's pairs.
+    # The stored pairs are damaged, as by a disk fault.
     (run.path / "data.tsv").write_bytes(b"good\tgut\nbad\t\x81\n")
     assert nursery.train(run, environment={}).wait() == 1
     app = open_page("train", run=run.id)
@@ -367,7 +367,7 @@ def test_a_text_too_long_is_named_and_stays(page: str) -> None:
 
 def test_what_is_typed_while_another_model_comes_stays() -> None:
     app = open_page("")
-    # As a run leaves it that was ended, by what was typed, before it came to its last line.
+    # The state that a script run leaves if typing interrupts it before its last line.
     app.session_state["overview shown"] = ("abc", "reverse", "abc")
     app.text_input(key="overview input").set_value("thomas").run()
     assert app.text_input(key="overview input").value == "thomas"

@@ -1,4 +1,4 @@
-"""Whether an output is right, where the pages can know."""
+"""What the pages say of an output (right or wrong) and of its input (trained on or not)."""
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -51,7 +51,7 @@ def test_a_sum_written_as_none_that_it_has_seen(sum: str, said: str) -> None:
 
 @pytest.mark.usefixtures("own_folder")
 def test_a_second_pronunciation_is_right_on_both_pages() -> None:
-    """Any of a word's pronunciations is, not only the dictionary's first."""
+    """Any of a word's pronunciations counts as right, not only the dictionary's first."""
     model = Checkpoint.load(bundled_file("pronunciation"))
     words = [word for word, variants in dictionary().items() if len(variants) > 1][:100]
     answers = [answer.output for answer in model.answers(words)]

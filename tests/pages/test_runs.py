@@ -1,4 +1,4 @@
-"""The Runs page through Streamlit's own test runner: choice, tidying up, and damage."""
+"""The Runs page in Streamlit's test runner: selection, editing, deletion, and damaged runs."""
 
 import hashlib
 import json
@@ -27,14 +27,14 @@ def open_runs(**query: str) -> AppTest:
 
 
 def shown(app: AppTest) -> list[dict[str, object]]:
-    """The rows of the table as they were sent to the browser."""
+    """The table's rows as they were sent to the browser."""
     [table] = [data for block in app.get("bidi_component") if "rows" in (data := sent(block))]
     rows: list[dict[str, object]] = table["rows"]
     return rows
 
 
 def sent(block: object) -> dict[str, Any]:
-    """What a component draws: it comes in a list."""
+    """The data sent to a component, which come in a list."""
     found: dict[str, Any]
     [found] = json.loads(block.proto.json or "[{}]")  # type: ignore[attr-defined]
     return found
@@ -109,7 +109,7 @@ def test_a_name_is_changed_and_shown_as_it_is() -> None:
 
 
 def owned(app: AppTest, run: Run) -> None:
-    """Make the run one of this session's browser."""
+    """Make this session's browser the owner of the run."""
     token = app.session_state["proposed token"]
     about = run.about() | {"owner": hashlib.sha256(token.encode()).hexdigest()}
     (run.path / "about.json").write_text(json.dumps(about))
@@ -143,7 +143,7 @@ def test_deleting_can_be_undone() -> None:
     assert "gone is in the trash" in app.info[0].value
     app.button(key="undo delete").click().run()
     assert {run.id for run in list_runs()} == {gone.id, left.id}
-    # Without the undo at hand, the trash still has it.
+    # Without the undo button, the trash still has the run.
     app.button(key=f"delete {left.id}").click().run()
     app = open_runs()
     app.button(key=f"restore {left.id}").click().run()
@@ -181,7 +181,7 @@ def test_a_private_run_of_another_browser_is_not_there(monkeypatch: pytest.Monke
     app = open_runs(runs=f"{private.id},{public.id}")
     assert [row["name"] for row in shown(app)] == ["public"]
     assert private.id in messages(app)[0]
-    # A run that anyone may see is still its owner's to change.
+    # Only its owner may change a run, even if anyone may see it.
     assert "Only the browser that started this run" in texts(app)
     keys = {button.key for button in app.button}
     assert f"delete {public.id}" not in keys

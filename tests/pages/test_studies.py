@@ -1,4 +1,4 @@
-"""Studies on many inputs: heads that go, weights shuffled, accuracy by length; and gradients."""
+"""Studies on many inputs: removed heads, shuffled weights, accuracy by length; and gradients."""
 
 import pytest
 from streamlit.testing.v1 import AppTest

@@ -1,4 +1,4 @@
-"""Tables of a page: what a file or a person wrote stays text."""
+"""HTML tables on the pages: text from files and users is escaped."""
 
 from pages.components.shell.tables import Cell, html_table
 from pages.components.shell.text import Html

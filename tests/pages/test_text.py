@@ -1,4 +1,4 @@
-"""What a number or a sentence of the pages looks like, by its own rule."""
+"""The formats of probabilities, sentences and shortened names on the pages."""
 
 import pytest
 
@@ -43,6 +43,6 @@ def test_names_that_differ_beyond_the_cut_still_do() -> None:
         "Reverse…learning rate 0.01)",
         "Reverse…learning rate 0.01, warm-up 0)",
     ]
-    assert shown[3:] == names[3:]  # the first words say which it is
+    assert shown[3:] == names[3:]  # the first words tell them apart
     assert told_apart(["x" * 60, "x" * 60 + "y"], 26) == ["xxxxxxx…x", "xxxxxxx…y"]
     assert told_apart([names[0]] * 2, 26) == [names[0]] * 2  # nothing tells them apart

@@ -1,4 +1,4 @@
-"""The form in the address, and a person's own pairs, through Streamlit's own test runner."""
+"""The Train form in Streamlit's test runner: its address, and the user's own pairs."""
 
 import errno
 import time
@@ -23,14 +23,14 @@ TYPED = "good morning\tguten Morgen\nno tab here\nthank you\tdanke\nNA\t1e5"
 
 @pytest.fixture(autouse=True)
 def _own_folder(own_folder: None, tmp_path: Path) -> Iterator[None]:
-    """No run that a page has started outlives its test."""
+    """A folder of its own for each test; runs that a page started end with the test."""
     with no_trainer_left(tmp_path):
         yield
 
 
 def test_an_address_fills_the_form_in_and_names_what_cannot_be() -> None:
     app = open_page("train", task="sort", preset="tiny", steps="7", d_model="32", num_heads="x")
-    assert not app.number_input  # folded, they cost nothing
+    assert not app.number_input  # folded settings are not drawn
     [message] = messages(app)
     unfold_settings(app)
     assert app.selectbox(key="preset sort").value == "tiny"
@@ -40,7 +40,7 @@ def test_an_address_fills_the_form_in_and_names_what_cannot_be() -> None:
     assert messages(app) == [message]
     assert "num&#95;heads" in message
     assert "d&#95;model" not in message
-    # What is changed goes into the address, what is like the preset goes out of it.
+    # Changed settings are added to the address; those equal to the preset are removed.
     app.number_input(key="sort.tiny.TrainingConfig.steps").set_value(8).run()
     app.number_input(key="sort.tiny.TransformerConfig.d_model").set_value(64).run()
     assert app.query_params == {"task": "sort", "preset": "tiny", "steps": "8"}
@@ -82,14 +82,14 @@ def test_a_link_with_hidden_controls_shows_one_line_and_one_button() -> None:
     app.button(key="train").click().run()
     config = list_runs()[0].config()
     assert (config.data.task, config.training.steps) == ("sort", 2)
-    # The run stands there now; the form that comes back is as the link said.
+    # The page shows the run now; a new form is as the link said.
     assert app.query_params == {"run": [list_runs()[0].id]} or set(app.query_params) == {"run"}
     app.button(key="new run").click().run()
     assert app.query_params["controls"] == "hidden"
 
 
 def refuses(app: AppTest, reason: str) -> bool:
-    """Whether a click on Train is answered with this reason, and starts nothing."""
+    """Whether a click on Train shows this reason and starts no run."""
     before = len(list_runs())
     app.button(key="train").click().run()
     said = [block.value.replace("&#45;", "-") for block in app.error]
@@ -150,7 +150,7 @@ def test_a_demo_takes_no_pairs(link: dict[str, str], monkeypatch: pytest.MonkeyP
 
 
 def test_a_chosen_column_outlives_a_late_report_of_the_fields_before_it() -> None:
-    """A browser may send the fields of before once more; they must not undo the choice."""
+    """A browser may resend the fields drawn earlier; they must not undo the choice."""
     app = open_page("train", task="pairs")
     rows = (f"{n}\tcat {n}\tKatze {n}" for n in range(20))
     typed_pairs(app, "\n".join(["id\tenglish\tdeutsch", *rows]))
@@ -162,7 +162,7 @@ def test_a_chosen_column_outlives_a_late_report_of_the_fields_before_it() -> Non
     before = app._tree
     assert target().value == 2
     for field in (*app.selectbox, *app.checkbox, *app.number_input, *app.text_area):
-        field.set_value(field.value)  # so that it can be sent again when it is gone
+        field.set_value(field.value)  # so that it can be resent after the page has dropped it
     target().set_value(0).run()
     wait_until_read(app)
     assert target().value == 0
@@ -186,7 +186,7 @@ def test_lines_that_are_left_out_are_told_with_the_reason() -> None:
     typed_pairs(app, "good morning\tguten Morgen\nno tab here\nthank you\tdanke\nnull\tNA")
     assert any("Pairs read: 3.** Lines left out: 1." in block.value for block in app.markdown)
     assert any("Lines left out, with the reasons (1)" in fold.label for fold in app.expander)
-    # Pairs that cannot be read leave the rest of the page where it is.
+    # Unreadable pairs leave the rest of the page as it is.
     typed_pairs(app, "cat Katze")
     assert "No pair was found" in messages(app)[0]
     assert any("A link to this form" in fold.label for fold in app.expander)
@@ -226,7 +226,7 @@ def test_the_link_of_a_run_on_own_pairs_opens_the_form_with_them() -> None:
     assert run.data_file is not None
     query = form.link_of(config, pairs_store.keep_run(run.data_file, "seven"))
     app = open_page("train", **query)
-    # A click that comes while the pairs are still being read waits for them.
+    # A click while the pairs are still being read waits for them.
     app.button(key="train").click().run()
     deadline = time.monotonic() + PATIENCE
     while len(list_runs()) < 2:

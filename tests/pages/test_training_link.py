@@ -1,4 +1,4 @@
-"""The form of the Train page as an address: nothing is lost, nothing wrong gets through."""
+"""The Train form as a link: no setting is lost, and no invalid one is accepted."""
 
 from dataclasses import fields
 from typing import Any
@@ -115,6 +115,6 @@ def test_any_address_opens_a_form(query: dict[str, str]) -> None:
     try:
         made(choice)
     except ConfigError:
-        pass  # each setting is possible; that they contradict each other is said at the start
+        pass  # each setting is valid alone; contradictions are reported when training starts
     except ValueError as error:
         assert "max_length" in str(error)  # noqa: PT017
