@@ -1,4 +1,4 @@
-"""The health check names real faults in real trainings, and keeps quiet about healthy ones."""
+"""The health check names faults in trained runs, and raises no alarm about healthy ones."""
 
 import json
 import sys
@@ -57,9 +57,9 @@ LEARNS = OverfitCheck(8, 8, [[0, 4.5], [40, 0.009]], 0.009, 40, 1.2)
 
 
 def trained(folder: Path, seed: int = 1, check: OverfitCheck | None = None, **changes: Any) -> Run:
-    """A run on words of up to four letters, really trained, in this process and under its code.
+    """A run on words of up to four letters, trained in this process with its patched code.
 
-    check: the overfit check it has already; else its trainer makes it, in seconds.
+    check: an overfit check to store; without one the trainer makes it, which takes seconds.
     """
     _, config = prepare(
         "reverse",
@@ -82,7 +82,7 @@ def alarms(findings: list[Finding]) -> list[str]:
 def put_everywhere(
     monkeypatch: pytest.MonkeyPatch, original: Callable[..., Any], fault: Callable[..., Any]
 ) -> None:
-    """Replace a function in every module of ours that imported it."""
+    """Replace a function in every module of our library that imported it."""
     for name, module in list(sys.modules.items()):
         if name.split(".")[0] == "transformer" and vars(module).get(original.__name__) is original:
             monkeypatch.setattr(module, original.__name__, fault)
@@ -140,7 +140,7 @@ def test_a_fault_in_the_training_is_named(
     findings = check_run(trained(tmp_path, check=LEARNS))
     problems = [finding.sentence for finding in findings if finding.state == "problem"]
     assert any(cause in sentence for sentence in problems)
-    # Whatever else is said, no other cause is named.
+    # Other alarms are allowed, but none names another cause.
     others = {other for _, other in FAULTS.values()} - {cause}
     assert not [s for s in alarms(findings) if any(other in s for other in others)]
 
@@ -171,7 +171,7 @@ def test_the_command_line_tells_findings_and_progress(
     assert found["ok"]
     assert {finding["state"] for finding in found["findings"]} == {"ok", "waiting"}
     assert "Letting the model write" in said.err
-    # It stays with the run, for those who ask for the verdict.
+    # The findings are stored with the run, where the verdict reads them.
     kept = read_health(run.path)
     assert kept is not None
     assert (kept.step, list(kept.findings)) == (2, found["findings"])
@@ -209,7 +209,7 @@ PAD, START, SIZE = 0, 1, 20
 
 
 class Foreign(nn.Module):
-    """PyTorch's own Transformer, with one thing left out if asked."""
+    """A model around PyTorch's own Transformer, with a fault if given."""
 
     def __init__(self, fault: str = "") -> None:
         super().__init__()
@@ -320,7 +320,7 @@ def test_weight_on_a_masked_key_is_named_unless_there_is_nothing_else_to_look_at
 
 
 def test_decoding_that_differs_from_the_model_is_named_in_either_direction() -> None:
-    """Forty answers of one token and <eos>; the model gives them, or does not."""
+    """Forty answers of one token and <eos>; logits and decoding are each right or wrong."""
     target = torch.tensor([[5, 2]] * 40)
     right, wrong = F.one_hot(target, SIZE).float(), F.one_hot(target + 1, SIZE).float()
     as_asked, otherwise = [[5, 2]] * 40, [[6, 3]] * 40
@@ -363,7 +363,7 @@ def test_the_first_loss_is_judged_by_what_the_architecture_makes_of_it(
 
 
 def curve_of(losses: list[float], evaluated: tuple[float, ...] = ()) -> list[Finding]:
-    """What is said of a training loss at every tenth update, and of evaluations after 4.5."""
+    """Findings on a training loss of every tenth update, and on evaluations starting at 4.5."""
     _, config = prepare("reverse", "tiny")
     train = [(10 * i, loss, 2e-3) for i, loss in enumerate(losses, start=1)]
     evaluations = [(100 * i, loss) for i, loss in enumerate((4.5, *evaluated))]
@@ -374,7 +374,7 @@ FALLING = [4.5 * 0.95**i for i in range(100)]
 
 
 def test_a_falling_loss_is_no_alarm_at_any_moment() -> None:
-    # Batches hold short pairs or long ones.
+    # As when batches hold short or long pairs.
     scattered = [loss * (0.4 if i % 3 else 1.4) for i, loss in enumerate(FALLING)]
     for length in range(len(FALLING)):
         assert alarms(curve_of(FALLING[:length])) == []
@@ -434,7 +434,7 @@ def test_memorised_pairs_are_told_from_a_rate_too_high() -> None:
 
 
 def test_a_loss_that_is_no_number_ends_in_the_learning_rate(tmp_path: Path) -> None:
-    """Steps so large that the weights overflow."""
+    """The updates are so large that the weights overflow."""
     far: dict[str, Any] = {
         "learning_rate": 10.0,
         "gradient_clip": 1e6,

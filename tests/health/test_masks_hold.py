@@ -1,4 +1,4 @@
-"""What gets through a model whose masks are there is not blamed on them."""
+"""Leaks in a model whose masks are all there are not blamed on the masks."""
 
 import pytest
 import torch
@@ -36,7 +36,7 @@ def alarms(fault: str) -> list[str]:
 )
 def test_a_leak_beside_whole_masks_names_no_mask(fault: str) -> None:
     found = [one for one in alarms(fault) if MASKS_HOLD in one]
-    # What stands before the colon is all that a run's verdict says of it.
+    # A run's verdict quotes only the words before the colon.
     assert [one.partition(": ")[0] for one in found] == [
         "The decoder can see the tokens it has to predict, though no mask is missing",
         "<pad> tokens are not ignored, though no mask is missing",
