@@ -1,4 +1,4 @@
-"""A capture as a checkpoint: equal to the model it was taken of, or refused with the place."""
+"""A capture imported as a checkpoint: logits equal to the original's, or refused with the place."""
 
 import json
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_an_imported_model_gives_the_original_s_logits(name: str) -> None:
     with torch.no_grad():
         out = model.eval()(source, target)
         theirs = (out[0] if isinstance(out, tuple) else out).reshape(2, 4, TARGET).double()
-        # Of vocabularies without names ours have <unk> besides: ids from 3 on are one further.
+        # Numbered vocabularies get an <unk> as id 3, so ours are one higher from there on.
         ours = checkpoint.model.double()(source + (source > 2), target + (target > 2))
     ours = ours[..., [n for n in range(TARGET + 1) if n != 3]]
     away = theirs.log_softmax(-1) - ours.log_softmax(-1)

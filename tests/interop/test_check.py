@@ -1,4 +1,4 @@
-"""A state dict held to its own model's logits: what it does not say is found, not guessed."""
+"""A state dict compared with its model's logits: settings it lacks are found, not guessed."""
 
 import dataclasses
 import io
@@ -38,7 +38,7 @@ def pairs_of(module: Any) -> dict[str, torch.Tensor]:
 
 
 def saved(plain: dict[str, torch.Tensor], folder: Path) -> Path:
-    """As .safetensors: a pickle takes a process of its own, and two tests read one."""
+    """The path of the pairs as .safetensors: reading a pickle starts a process (two tests do)."""
     save_file({name: one.contiguous() for name, one in plain.items()}, folder / "pairs.safetensors")
     return folder / "pairs.safetensors"
 
@@ -48,7 +48,7 @@ def sides_of(module: Any) -> Sides:
 
 
 def test_what_shapes_do_not_tell_is_found(tmp_path: Path) -> None:
-    """Four heads, pre-norm and gelu, in pairs whose positions come first."""
+    """Four heads, pre-norm and gelu, from tensors of shape [position, sentence, ...]."""
     module = build("translation", ASKED)
     plain = {name: part.transpose(0, 1).contiguous() for name, part in pairs_of(module).items()}
     tensors = dict(module.state_dict())
@@ -61,7 +61,7 @@ def test_what_shapes_do_not_tell_is_found(tmp_path: Path) -> None:
 
 
 def test_an_unscaled_embedding_is_found(tmp_path: Path) -> None:
-    """The guess that an import without pairs gets wrong in silence."""
+    """Without pairs, an import silently guesses this setting wrong."""
     module = build("translation", SMALL)
     for embedding in (module.src_tok_emb, module.tgt_tok_emb):
         embedding.emb_size = 1

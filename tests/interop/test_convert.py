@@ -38,13 +38,13 @@ SHAPES = [
 
 @pytest.fixture(params=[torch.float32, torch.float64], ids=["float32", "float64"])
 def precision(request: pytest.FixtureRequest) -> Iterator[torch.dtype]:
-    torch.set_default_dtype(request.param)  # positions, too, are born in it
+    torch.set_default_dtype(request.param)  # the positions' table gets this type too
     yield request.param
     torch.set_default_dtype(torch.float32)
 
 
 def saved(name: str, module: nn.Module, folder: Path) -> Tensors:
-    """The state dict as it comes back from the file a tutorial saves."""
+    """The state dict after saving it as the tutorial does, and loading it."""
     path = folder / "model.pt"
     torch.save(lightning_file(module) if name == "lightning" else module.state_dict(), path)
     loaded = torch.load(path, weights_only=True)
@@ -67,7 +67,7 @@ def test_stacks_may_differ_in_their_last_norm_and_their_inner_width(side: str) -
 
 
 IN_SHORT = range(0, 20, 3)
-"""Of the shapes: each norm, activation, order of axes and epsilon is among them, and no bias."""
+"""Indices of SHAPES with each norm, activation, order of axes and epsilon, and one without bias."""
 
 
 @pytest.mark.parametrize("name", TUTORIALS)
@@ -84,15 +84,15 @@ def test_logits_are_equal(name: str, number: int, precision: torch.dtype, tmp_pa
     assert difference(module, made) < (1e-5 if precision == torch.float32 else 1e-10)
 
 
-# --- What is made of it ---------------------------------------------------------------------
+# --- The checkpoint -------------------------------------------------------------------------
 
 
 def answers(made: Checkpoint) -> None:
-    """The checkpoint is a file like any other: it loads, proves itself, and answers."""
+    """Check that the checkpoint loads again, passes its verification and encodes a text."""
     again = Checkpoint.load(made.to_bytes())
     assert again.header == made.header
     checks = {check.name: check.ok for check in verify(made.to_bytes())}
-    # "original" says that it was never compared with the model that it was made of.
+    # "original" says that it was never compared with its original model.
     assert checks == {"file": True, "logits": True, "original": True}
     token = made.source_vocabulary.tokens[-1]
     assert len(made.encode(token)[0]) == len(made.config.framed([5]))
@@ -181,7 +181,7 @@ def test_a_model_without_positions() -> None:
 
 
 def test_a_wrong_answer_to_each_question_changes_the_logits() -> None:
-    """Else a question would be asked for nothing."""
+    """Otherwise the question would be needless."""
     shape = Shape(num_heads=2, layer_norm_eps=1e-3)
     module = build("translation", shape)
     tensors = dict(module.state_dict())
@@ -226,7 +226,7 @@ def test_names_that_say_nothing_are_told_apart_and_can_be_corrected() -> None:
 @pytest.mark.parametrize(
     ("names", "roles"),
     [
-        # ("names", what they are), as notebooks and repositories have them
+        # names found in notebooks and repositories, and their roles
         (
             [
                 "encoder.tok_embedding.weight",

@@ -24,7 +24,7 @@ from transformer.interop.nn_transformer.name_mapping import (
 
 
 def refusal(tensors: Tensors, special: Special = Seq2SeqTransformer.special, **changes: Any) -> str:
-    """The sentence with which an import ends."""
+    """The message of a refused import, checked to be short and one line."""
 
     def attempt() -> None:
         found = survey(tensors)

@@ -1,5 +1,4 @@
-"""A checkpoint as a plain state dict: its own loader rebuilds it elsewhere, and the import takes it
-back."""
+"""Export as a plain state dict: the generated loader rebuilds the model, and it can be imported."""
 
 import importlib.util
 import json
@@ -40,7 +39,7 @@ TARGET = torch.tensor([[1, 4, 5, 6], [1, 9, 9, 3]])
 
 
 def logits(model: torch.nn.Module) -> torch.Tensor:
-    """In 64 bits, so that equal means equal."""
+    """The logits in float64, where rounding hides no difference."""
     with torch.no_grad():
         return deepcopy(model).double()(SOURCE, TARGET)
 
@@ -66,7 +65,7 @@ def test_the_loader_rebuilds_the_model(kind: str, ending: str, tmp_path: Path) -
     expected = logits(checkpoint.model)
     assert expected.std() > 0.1
     assert (logits(rebuilt) - expected).abs().max() < 1e-10
-    # Tied where ours is, so that it can be trained on.
+    # Tied where ours is, so that training it further keeps it so.
     tied = len({id(p) for p in rebuilt.parameters()})
     names = {name for name, _ in rebuilt.named_parameters(remove_duplicate=False)}
     config = checkpoint.config
@@ -74,7 +73,7 @@ def test_the_loader_rebuilds_the_model(kind: str, ending: str, tmp_path: Path) -
 
 
 def test_in_a_fresh_process_far_from_here(tmp_path: Path) -> None:
-    """Neither our code nor this folder is needed."""
+    """The export needs neither our code nor this folder."""
     checkpoint = make(norm_first=False)
     export_state_dict(checkpoint, tmp_path / "small.pt")
     torch.save({"source": SOURCE, "target": TARGET}, tmp_path / "ids.pt")
@@ -171,7 +170,7 @@ def test_what_pytorch_s_module_cannot_have_is_refused(name: str, tmp_path: Path)
 
 @pytest.mark.parametrize("fault", ["no-residual", "wrong-start-token"])
 def test_a_planted_fault_is_not_exported(fault: str, tmp_path: Path) -> None:
-    """In PyTorch's module it would be gone, and nobody would know."""
+    """PyTorch's module would lack the fault, without any sign of it."""
     checkpoint = make(1)
     plant(checkpoint.model, fault)
     for export in (export_state_dict, export_marian):

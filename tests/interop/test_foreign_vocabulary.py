@@ -1,4 +1,4 @@
-"""Vocabularies that others made: read, or refused in one sentence."""
+"""Vocabularies of other programs: read, or refused in one sentence."""
 
 import json
 
@@ -122,7 +122,7 @@ def test_a_vocabulary_must_fit_its_embedding() -> None:
     ):
         with pytest.raises(VocabularyError, match=said):
             attempt(*wrong)
-    # <s> was said to be bos, so that <bos> is a word: which none of ours may be.
+    # <s> is declared as bos, so <bos> is a word, which our vocabularies do not allow.
     odd = ForeignVocabulary((*whole[:18], "<bos>"), Special(pad=1, bos=2, eos=3, unk=0))
     even = ForeignVocabulary(tuple(whole), find_special(whole))
     with pytest.raises(VocabularyError, match="token <bos> that is not its bos"):

@@ -1,4 +1,4 @@
-"""The registry of formats: what each takes, and that a new one needs a line of it and no more."""
+"""The registry of formats: what each accepts, and that a new one needs a single line."""
 
 import json
 import zipfile
@@ -21,7 +21,7 @@ BUNDLED = bundled_file("reverse")
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
-    """A file or folder of each format, named to mislead, by the format's name and a number."""
+    """Files and folders with misleading names, by the format's name and a number."""
     weights = {"a.weight": torch.zeros(2)}
     torch.save(weights, tmp_path / "zip.txt")
     torch.save(weights, tmp_path / "old.zip", _use_new_zipfile_serialization=False)

@@ -1,4 +1,4 @@
-"""The questions that a state dict leaves open: the form that asks them, and the commands."""
+"""Settings that a state dict does not hold: the form that asks for them, and the commands."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def save(kind: type, shape: Shape | None = None, **more: torch.Tensor) -> Any:
     module = randomised(kind(shape or Shape()))
     state = {**module.state_dict(), **more}
     torch.save(state, "model.pt")
-    # As .safetensors no process has to be started to open it.
+    # A .safetensors file is opened without starting a process.
     safetensors.torch.save_file(state, "model.safetensors")
     return module
 
@@ -95,13 +95,13 @@ def test_the_form_imports_with_what_was_answered() -> None:
 def test_a_wrong_answer_is_told_and_loses_nothing() -> None:
     module = save(SharedEmbedding, Shape(source_vocabulary=19), extra=torch.ones(5, 5))
     app = open_form()
-    assert len(app.error) == 1  # a tensor that nobody knows
+    assert len(app.error) == 1  # for the unknown tensor
     assert "extra" in app.error[0].value
     box(app, "What extra is for").select("left out").run()
     assert not app.error
     box(app, "Heads in each layer").select(2)
     eos = next(field for field in app.number_input if field.label == "eos")
-    assert eos.value == 2  # row 0 is zeros, so the usual order after it
+    assert eos.value == 2  # row 0 is zeros, so it is pad; bos and eos follow
     eos.set_value(0).run()
     import_button(app).click().run()
     assert "pad and eos are the same token" in app.error[0].value
