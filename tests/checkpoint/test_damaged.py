@@ -38,8 +38,7 @@ def test_one_bit_in_the_weights_is_noticed(content: bytes) -> None:
 
 
 def assert_noticed_or_harmless(saved: Checkpoint, damaged: bytes) -> bool:
-    """Check that the file is refused in a sentence or loads as saved; return which (True:
-    refused)."""
+    """Whether the file is refused in a sentence; if not, check that it loads as saved."""
     try:
         loaded = Checkpoint.load(damaged)
     except CheckpointError as error:
