@@ -1,4 +1,4 @@
-"""What beam search finds, against all outputs there are and against a plain search."""
+"""Beam search compared with all possible outputs and with a simple implementation."""
 
 import math
 from functools import partial
@@ -48,14 +48,14 @@ def every_output(
 
 @pytest.mark.parametrize("seed", range(24))
 def test_a_beam_that_holds_everything_finds_the_best_of_all_outputs(seed: int) -> None:
-    """72 cases: 24 models, 3 sources each; 5 tokens, outputs of up to 4."""
+    """72 cases: 24 models with 3 sources each, 5 tokens, outputs of up to 4 tokens."""
     vocabulary, longest, alpha = 5, 4, (0.0, 0.6, 1.0, 4.0)[seed % 4]
     model = wild_model(seed, target_vocab_size=vocabulary, num_decoder_layers=1)
-    # Sentences that all end at once would leave nothing to search for.
+    # Make the end token less likely: outputs that all end at once need no search.
     with torch.no_grad():
         model.output.bias[model.config.eos_id] -= 1.0 + seed % 3
     rows = sentences(model, 3)
-    # What ended, at any length, and what did not: nothing is ever left out.
+    # Room for all finished outputs of any length and all unfinished ones.
     everything = sum(4**n for n in range(longest)) + 4**longest
     search = partial(beam_search, beam_size=everything, alpha=alpha, max_length=longest)
     *_, last = search(model, batch_of(model, rows))
@@ -76,7 +76,7 @@ def test_a_beam_that_holds_everything_finds_the_best_of_all_outputs(seed: int) -
 def plain_beam_search(
     model: Transformer, source: list[int], beam_size: int, alpha: float
 ) -> tuple[tuple[int, ...], float]:
-    """Beam search as one would explain it: lists, one sentence, never stopping early."""
+    """Tokens and score from a simple beam search: one sentence, lists, no early stopping."""
     eos = model.config.eos_id
     beam: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
 
@@ -111,11 +111,11 @@ def assert_plain(model: Transformer, beam_size: int, alpha: float) -> None:
 @settings(max_examples=25)
 @given(seeds, beams, st.sampled_from([0.0, 0.6, 1.0]))
 def test_beam_search_is_the_plain_one(seed: int, beam_size: int, alpha: float) -> None:
-    """In a batch, where some sentences are done before others."""
+    """Search of a batch equals the simple one, even if sentences end at different steps."""
     assert_plain(wild_model(seed), beam_size, alpha)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_stopping_early_misses_no_late_overtaker(seed: int) -> None:
-    """A large α favours length so much that a growing output overtakes one that has ended."""
+    """With α = 4, an unfinished output can still overtake a finished one."""
     assert_plain(wild_model(seed), beam_size=5, alpha=4.0)

@@ -1,4 +1,4 @@
-"""The beam as a tree, against a plain search that writes down whom it drops."""
+"""The beam tree compared with a simple search that records what it drops."""
 
 from functools import cache, partial
 
@@ -60,7 +60,7 @@ def test_the_tree_is_that_of_the_search(seed: int, beam_size: int, alpha: float)
 def plainly_dropped(
     model: Transformer, source: list[int], beam_size: int, alpha: float, steps: int
 ) -> dict[Tokens, int]:
-    """Beam search over lists: which hypothesis lost its place, and at which step."""
+    """The hypotheses that a simple beam search drops, each with the step of its drop."""
     eos = model.config.eos_id
     beam: list[tuple[Tokens, float]] = [((), 0.0)]
     dropped: dict[Tokens, int] = {}
@@ -116,7 +116,7 @@ def test_every_end_has_a_reason_that_holds(seed: int, beam_size: int, alpha: flo
             assert tree.nodes[place].finished
             assert end.score == tree.nodes[place].score <= rival.score
         elif rival.finished and len(tree.beams) < MAX_LENGTH:
-            # The search was right to stop: not even certainty would have helped.
+            # The search was right to stop: even tokens of probability 1 would not have won.
             assert end.score <= rival.score
 
 

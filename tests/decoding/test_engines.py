@@ -1,4 +1,4 @@
-"""The fast decoders against the model itself, position by position."""
+"""The decoding engines compared with the model itself, position by position."""
 
 import random
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from transformer.errors import CheckpointError
 from transformer.hooks import ablate, record
 from transformer.model import Transformer
 
-# What a layer may look like, each of which takes another path.
+# Configurations of a layer, each with its own code path in the engines.
 LAYOUTS: dict[str, dict[str, Any]] = {
     "paper": {"norm_first": False, "final_norm": False},
     "pre-norm, gelu": {"activation": "gelu"},
@@ -39,7 +39,7 @@ def model_of(layout: str, seed: int) -> Transformer:
 
 
 def sources(model: Transformer, batch: int, draw: random.Random) -> torch.Tensor:
-    """Of unequal lengths, or of equal ones every second time."""
+    """Random source ids, padded to unequal lengths in half of the cases."""
     longest = draw.randint(2, 9)
     ids = torch.randint(4, model.config.source_vocab_size, (batch, longest))
     if draw.random() < 0.5:
@@ -52,7 +52,7 @@ def sources(model: Transformer, batch: int, draw: random.Random) -> torch.Tensor
 @pytest.mark.parametrize("seed", range(4))
 @torch.inference_mode()
 def test_it_is_the_model(layout: str, seed: int) -> None:
-    """Through a search that goes anywhere: hypotheses change places and die, sentences end."""
+    """Logits stay equal while hypotheses are reordered or dropped and sentences end."""
     draw = random.Random(seed)
     torch.manual_seed(seed)
     model = model_of(layout, seed)
@@ -81,10 +81,10 @@ def test_of_one_sentence_it_is_the_model(
 def walk_together(
     fast: StepDecoder, model: Transformer, source: torch.Tensor, beam: int, draw: random.Random
 ) -> None:
-    """A step of ``fast`` is one of the model's, wherever both go."""
+    """Check that ``fast`` gives the model's logits and attention along random outputs."""
     batch, plain = len(source), ModelSteps(model, source, beam, attention=True)
     written = torch.full((batch, beam, 1), model.config.decoder_start_id)
-    for _ in range(2 * INITIAL_POSITIONS + 3):  # its cache grows twice
+    for _ in range(2 * INITIAL_POSITIONS + 3):  # the cache of ``fast`` grows twice
         logits = fast.logits(written)
         assert torch.allclose(logits, plain.logits(written), rtol=0, atol=1e-10)
         for ours, theirs in zip(fast.attention(), plain.attention(), strict=True):
@@ -97,7 +97,7 @@ def walk_together(
         for steps in (fast, plain):
             steps.follow(parents)
         if len(written) > 2 and draw.random() < 0.1:
-            assert isinstance(fast, FastSteps)  # the others have one sentence
+            assert isinstance(fast, FastSteps)  # the other engines decode one sentence
             unfinished = torch.arange(len(written)) != draw.randrange(len(written))
             written = written[unfinished]
             fast.keep_sentences(unfinished)
@@ -138,7 +138,7 @@ def test_a_hooked_model_is_run_itself() -> None:
 
 @pytest.mark.parametrize("sentences", [1, 2])
 def test_a_norm_that_divides_by_zero_is_named(sentences: int) -> None:
-    """Weights of zero, and an ε too small for their precision: a forged file may have both."""
+    """A forged file may have zero weights and an ε that float32 rounds to 0."""
     model = wild_model(layer_norm_eps=1e-60, position_layout="learned")
     for parameter in model.parameters():
         parameter.data.zero_()

@@ -1,4 +1,4 @@
-"""Exact search against the whole list of outputs."""
+"""Exact search compared with the list of all outputs."""
 
 import pytest
 import torch

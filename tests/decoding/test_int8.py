@@ -1,4 +1,4 @@
-"""Models in 8 bits: as good as in 32, and no harm to those they were made of."""
+"""8-bit copies of models: about as accurate, and the original models do not change."""
 
 import json
 from typing import cast
@@ -107,7 +107,7 @@ def test_the_commands_take_it(capsys: pytest.CaptureFixture[str]) -> None:
         scored = json.loads(capsys.readouterr().out)
         assert (decoded["output"], scored["exact_match"]) == ("olleh", 1.0)
         found[bool(options)] = decoded["log_prob"], scored["loss"]
-    # The same, but for what was rounded.
+    # Equal up to rounding.
     assert found[True] == pytest.approx(found[False], abs=0.01)
     assert not set(found[True]) & set(found[False])
 

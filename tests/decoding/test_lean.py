@@ -1,4 +1,4 @@
-"""Searches without steps come to what those with steps do, hypothesis for hypothesis."""
+"""Lean searches return the same hypotheses as the searches that yield steps."""
 
 import math
 from dataclasses import replace
@@ -47,7 +47,7 @@ def all_of(outcomes: Outcomes) -> dict[int, Decoded]:
 
 
 def nearest(model: Transformer, strategy: Strategy, steps: list[DecodingStep]) -> float:
-    """How near the search of one sentence came to another outcome, read off its steps."""
+    """The margin of one sentence's search: its smallest deciding gap, computed from the steps."""
     if isinstance(strategy, Beam):
         return _nearest_beam(model, strategy, steps)
     assert isinstance(strategy, Greedy)
@@ -106,7 +106,7 @@ def assert_lean_is_plain(model: Transformer, strategy: Strategy, count: int) -> 
             assert_alike(found.hypothesis, expected)
         assert quick[number].margin == math.inf
         assert slow[number].margin == pytest.approx(lean[number].margin, rel=0, abs=TOLERANCE)
-    if not isinstance(strategy, Sampling):  # of which no choice is nearer than another
+    if not isinstance(strategy, Sampling):  # which has no margin
         steps = list(strategy(model, batch_of(model, rows[:1])))
         near = nearest(model, strategy, steps)
         assert lean[0].margin == pytest.approx(near, rel=0, abs=TOLERANCE)
@@ -124,7 +124,7 @@ def test_one_hypothesis_a_sentence(
     model = wild_model(seed, pad_in_output=padding)
     greedy = Greedy(prefix=tuple(prefix), force_end=force, max_length=most)
     assert_lean_is_plain(model, greedy, count)
-    alone = batch_of(model, sentences(model, 1))  # one sentence has a search of its own
+    alone = batch_of(model, sentences(model, 1))  # one sentence takes another code path
     [found] = greedy.outputs(model, alone)
     assert_alike(found, outputs_of(greedy, model, alone)[0])
     sampling = SamplingConfig(temperature=1.5, seed=seed % 1000)

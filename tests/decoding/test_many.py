@@ -1,4 +1,4 @@
-"""Many inputs at once: the same answers as one at a time, in less work, and what is close said."""
+"""Many inputs at once: the same answers as one by one, less work, close answers marked."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -41,12 +41,12 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 
 def letters(checkpoint: Checkpoint, count: int) -> list[list[int]]:
-    """Inputs of 1 to 20 letters, and so outputs."""
+    """``count`` encoded inputs of 1 to 20 letters; their outputs are as long."""
     return [checkpoint.encode(LETTERS[i % 26 :][: 1 + i % 20])[0].tolist() for i in range(count)]
 
 
 def drained(model: Transformer, rows: list[list[int]], search: Strategy = GREEDY) -> list[Decoded]:
-    """What became of every row, in order; no row comes twice, and the share only grows."""
+    """The result of each row, in order; also checks that rows come once and the share grows."""
     found: dict[int, Decoded] = {}
     share = 0.0
     for progress in decode_many(model, rows, search):
@@ -93,7 +93,7 @@ def test_small_batches_whose_last_go_on_together_answer_the_same(
     assert [one.hypothesis.tokens for one in cut] == [one.hypothesis.tokens for one in whole]
     assert len({len(one.hypothesis.tokens) for one in cut}) > 12
     assert max(sizes) == 16
-    assert 60 < sum(sizes) < 80  # some were put aside and begun again
+    assert 60 < sum(sizes) < 80  # some rows were restarted in another batch
 
 
 def test_a_large_model_with_long_inputs_is_given_few_at_a_time() -> None:
@@ -126,7 +126,7 @@ def test_what_is_done_is_soon_computed_no_more(
     source = batch_of(bundled.model, letters(bundled, 40))
     done = 0
     for new in search.outcomes(bundled.model, source):
-        # Of those computed, fewer than the share allowed had ended before.
+        # Of the rows computed, less than the share DROPPED_FROM had already ended.
         assert 40 - done > (1 - DROPPED_FROM) * sizes[-1]
         done += len(new)
     assert (sizes[0], done) == (40, 40)
@@ -145,7 +145,7 @@ def test_the_margin_of_greedy_is_the_smallest_lead_of_a_written_token(seed: int)
 
 
 def plain_beam_margin(model: Transformer, source: list[int], beam_size: int) -> float:
-    """Beam search once more, as plainly as can be; how near it came to another outcome."""
+    """The margin of a simple beam search: the smallest gap that decides its outcome."""
     eos, alpha = model.config.eos_id, 0.6
     beam: list[tuple[float, float, tuple[int, ...]]] = [(0.0, 0.0, ())]  # score, total, tokens
     nearest = float("inf")

@@ -1,4 +1,4 @@
-"""Temperature, top-k, top-p and sampling, against plain NumPy and the laws of chance."""
+"""Temperature, top-k, top-p and sampling, compared with simple code and expected counts."""
 
 import math
 from itertools import pairwise
@@ -36,7 +36,7 @@ some_logits = st.lists(
 def plain_probabilities(
     logits: list[float], temperature: float, top_k: int, top_p: float
 ) -> NDArray[np.float64]:
-    """The same once more, token by token: who is in, and then their shares."""
+    """Probabilities after temperature, top-k and top-p, computed token by token."""
     shares = [math.exp((value - max(logits)) / temperature) for value in logits]
     ranked = sorted(range(len(logits)), key=lambda token: (-logits[token], token))
     inside = ranked[: top_k or None]
@@ -58,11 +58,11 @@ def test_probabilities_are_those_of_a_plain_reimplementation(
     logits: list[float], sampling: SamplingConfig
 ) -> None:
     found = next_token(torch.tensor(logits), sampling)
-    # In 32 bits, as a model gives them.
+    # The same values as next_token gets, in the default precision.
     exact = torch.tensor(logits).tolist()
     expected = plain_probabilities(exact, sampling.temperature, sampling.top_k, sampling.top_p)
     if np.count_nonzero(expected) != found.kept.sum():
-        # p lies on the border between two tokens, to the last bit.
+        # Rounding decides, as top_p is the exact border between two tokens.
         assert ((found.before - sampling.top_p).abs() < 1e-9).any()
         return
     np.testing.assert_allclose(found.probabilities.numpy(), expected, rtol=0, atol=1e-12)
@@ -78,7 +78,7 @@ def test_temperature_one_without_a_cut_is_the_models_own() -> None:
 
 @pytest.mark.parametrize("top_k", [0, 7])
 def test_with_p_of_one_rounding_cuts_nothing(top_k: int) -> None:
-    """In 64 bits, 1 is reached by a few of the likeliest; the others are no less possible."""
+    """The likeliest tokens alone sum to 1 in 64 bits, yet the others must stay possible."""
     found = next_token(20 * torch.randn(50, 40), SamplingConfig(temperature=0.3, top_k=top_k))
     assert (found.before >= 1).any()
     assert found.kept.equal(found.in_top_k)
@@ -88,7 +88,7 @@ def test_with_p_of_one_rounding_cuts_nothing(top_k: int) -> None:
 def test_sampling_matches_its_distribution(temperature: float) -> None:
     """Chi-square over 20,000 draws of the first token, with top-k and top-p."""
     model = wild_model(7)
-    with torch.no_grad():  # alike enough that several tokens pass both cuts
+    with torch.no_grad():  # so alike that several tokens pass both cuts
         model.output.weight *= 0.2
     source = torch.tensor(sentences(model, 1))
     top_k, top_p = 6, 0.93
@@ -177,7 +177,7 @@ def test_a_branch_taken_and_walked_back_leaves_the_original_bit_for_bit(
             assert {"logits", "next_log_probs", "tokens", "total", "decoder_attention"} <= tensors
             for name in tensors:
                 assert torch.equal(getattr(one, name), getattr(other, name))
-        # ... and before it parts, the branch is the original.
+        # ... and before its own token, the branch equals the original.
         shared = min(position, len(written))
         for one, other in zip(before[:shared], branch, strict=False):
             assert torch.equal(one.log_probs, other.log_probs)

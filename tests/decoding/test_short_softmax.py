@@ -1,4 +1,4 @@
-"""Rows shorter than a vector register are padded: the same softmax, and the same gradient."""
+"""Softmax of rows padded to the width of a vector register: same values and gradients."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("rows", [1, MANY_ROWS])
 @pytest.mark.parametrize("length", [1, 2, 7, 8, 15, 16, 17])
 def test_it_is_pytorchs(length: int, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fused_layers, "LANES", 16)  # whatever processor this is
+    monkeypatch.setattr(fused_layers, "LANES", 16)  # on any processor
     torch.manual_seed(length)
     scores = torch.randn(rows, 1, length, requires_grad=True)
     weight = torch.randn(rows, 1, length)

@@ -1,4 +1,4 @@
-"""Greedy and beam search, against recomputation and the model's own word."""
+"""Greedy and beam search, compared with recomputation and the model's own output."""
 
 import math
 from functools import partial
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 
 def test_the_models_here_write_varied_sentences_that_end_or_do_not() -> None:
-    """Without this, the tests below could all hold of models that write nothing."""
+    """If the models wrote empty outputs, all tests below could pass."""
     found = []
     for seed in range(24):
         model = wild_model(seed)
@@ -47,7 +47,7 @@ def test_the_models_here_write_varied_sentences_that_end_or_do_not() -> None:
     assert len({one.tokens for one in found}) >= len(found) / 5
 
 
-# --- Ways that must agree --------------------------------------------------------------------
+# --- Searches that must agree ----------------------------------------------------------------
 
 
 @few
@@ -81,7 +81,7 @@ def test_beam_search_with_and_without_a_cache(seed: int, beam_size: int, alpha: 
     )
     assert len(fast) == len(slow)
     for quick, plain in zip(fast, slow, strict=True):
-        # The whole beam and not only its best: a wrong row shows in the others first.
+        # Compare the whole beam: an error shows first in lower-ranked hypotheses.
         used = plain.total > -math.inf
         assert torch.equal(used, quick.total > -math.inf)
         assert torch.equal(quick.tokens[used], plain.tokens[used])
@@ -98,13 +98,13 @@ def test_a_batch_is_its_sentences_one_at_a_time(seed: int, beam_size: int, alpha
         assert_same(decode(model, batch_of(model, rows), strategy), alone)
 
 
-# --- The model's own word --------------------------------------------------------------------
+# --- The model's own output ------------------------------------------------------------------
 
 
 @few
 @given(seeds)
 def test_steps_carry_the_models_logits(seed: int) -> None:
-    """What a page shows of a step, without a hook: the fast engines' as the model's own."""
+    """Logits of steps, which pages show without hooks, equal those of the model."""
     model = wild_model(seed)
     source = batch_of(model, sentences(model, 2))
     steps = list(Greedy()(model, source))
@@ -263,7 +263,7 @@ def test_a_forced_prefix_is_kept_and_the_rest_is_greedy(
     for source, one in zip(rows, decode(model, batch_of(model, rows), strategy), strict=True):
         tokens = list(one.tokens)
         assert tokens[: len(prefix)] == prefix
-        # The steps of the prefix carry what the model thought of it, not certainty.
+        # Steps of the prefix have the model's log-probabilities, not 0.
         expected = log_probability(model, source, tokens)
         assert one.log_prob == pytest.approx(expected, rel=0, abs=TOLERANCE)
         best = log_probabilities(model, source, tokens).argmax(-1).tolist()
@@ -296,7 +296,7 @@ def test_outputs_are_as_long_as_asked_for_and_as_there_are_positions(
         steps = list(strategy(model, source, max_length=limit))
         assert [step.position for step in steps] == list(range(len(steps)))
         assert len(steps) <= most
-        # It may stop before the limit only if something ended.
+        # It may stop before the limit only if a hypothesis of each sentence ended.
         assert len(steps) == most or steps[-1].finished.any(dim=1).all()
 
 
