@@ -1,4 +1,4 @@
-"""A capture: made in a process of its own, leaves everything as it was, and is never believed."""
+"""Captures: made in a separate process, without side effects; forged ones are refused."""
 
 import json
 import os
@@ -73,7 +73,7 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_command_watches_in_a_process_of_its_own(tmp_path: Path) -> None:
-    """Beside a module of theirs that is called transformer, and nothing is written there."""
+    """It works beside a user's own transformer.py, and writes nothing into their folder."""
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (theirs / "transformer.py").write_text("SECRET = 7\n")

@@ -1,4 +1,4 @@
-"""The doctor names every fault of the list, planted in our own model, and raises no other."""
+"""The doctor names every listed fault when planted in our own model, and no other fault."""
 
 from typing import Any
 
@@ -34,11 +34,11 @@ def named(name: str, norm_first: bool) -> None:
     assert report.verdict == "departs"
     assert report.passed == IN_MODEL[name].harmless
     assert report.departures[0].site is not None
-    # Of the checks that need no mapping those fail that must, and no other.
+    # Of the checks that need no mapping, exactly the expected ones fail.
     unsound = {check.name for check in report.diagnosis.checks if check.state != "ok"}
     assert unsound == FAILING_CHECKS.get(name, frozenset())
     stands_out = architecture_svg(model.config, report.highlight).count('class="lit"')
-    assert stands_out == (name != "dropout-in-eval")  # that is at no one box
+    assert stands_out == (name != "dropout-in-eval")  # that fault belongs to no single box
 
 
 EVERY_SECOND = [

@@ -1,4 +1,4 @@
-"""A right model is never called wrong, whatever its configuration, and however it is written."""
+"""The doctor passes correct models of every configuration and style, and proves bugs in them."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from transformer.vocabulary import Vocabulary
 
 
 def config(seed: int) -> TransformerConfig:
-    """One at random: widths, heads, layers, norms, activation, ties, positions, padding id."""
+    """A random config: widths, heads, layers, norms, activation, ties, positions, special ids."""
     generator = torch.Generator().manual_seed(seed)
 
     def one(*options: Any) -> Any:
@@ -70,7 +70,7 @@ def test_healthy_models_of_many_more_configurations(seed: int) -> None:
 
 @pytest.mark.parametrize("name", SWITCHED)
 def test_what_models_from_elsewhere_need_is_a_checkpoint_too(name: str) -> None:
-    """Read without names and kept with the same switch; a norm after the embeddings departs."""
+    """Read without names, a model keeps its setting; only a norm after the embeddings departs."""
     made = small_config(Vocabulary("characters", list("abcdefgh")), **SWITCHED[name])
     report = doctor(random_model(made, 5))
     departs = name == "a norm after the embeddings"
@@ -111,14 +111,14 @@ APART: dict[str, dict[str, Any]] = {
     "three layers": {"layers": 3, "qkv": "fused", "norm": "var_mean", "ff": "matmul"},
     "shifts, buffer": {"call": "shift", "qkv": "buffer", "attend": "einsum", "order": "pre"},
 }
-"""Not used while the doctor was written; their first score stands in docs/doctor.md."""
+"""Styles not used while the doctor was written; docs/doctor.md has their first score."""
 
 
 @pytest.mark.parametrize(
     "name", [*STYLES, *(pytest.param(name, marks=pytest.mark.long) for name in APART)]
 )
 def test_a_right_implementation_in_another_hand_is_equal(name: str) -> None:
-    """Those apart write in other mixtures what the first ones write, too."""
+    """``STYLES`` and other combinations of the same options in ``APART`` are equal."""
     report = doctor(own(**(STYLES | APART)[name]))
     assert report.verdict == "equal", report.text()
 
@@ -143,7 +143,7 @@ BUGS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 IN_SHORT = [bug for bug, (style, _) in BUGS.items() if style] + ["no scale", "reads itself"]
-"""The other bugs are in the plain hand, and in ours in test_faults.py."""
+"""Bugs tested by default; the others use the plain style and are also in test_faults.py."""
 
 
 @pytest.mark.parametrize(

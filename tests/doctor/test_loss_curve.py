@@ -1,4 +1,4 @@
-"""A loss curve that someone brings: how it is read, and what it says."""
+"""A user's own loss curve: reading the file, and the findings."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""A fault in one sub-layer alone, and what only looks like a fault."""
+"""A fault in a single sub-layer, and code that only looks like a fault."""
 
 import types
 from typing import Any
@@ -40,7 +40,7 @@ def test_heads_split_askew_in_cross_attention_alone_are_placed_there() -> None:
         cross = layer.cross
 
         def keys_by_view(t: Tensor, cross: Any = cross) -> Tensor:
-            if t.size(1) == 11:  # the source's length in the probes
+            if t.size(1) == 11:  # the source length of the probes
                 return t.view(t.size(0), cross.h, t.size(1), cross.dk)
             return t.view(*t.shape[:2], cross.h, cross.dk).transpose(1, 2)
 

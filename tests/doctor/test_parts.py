@@ -1,4 +1,4 @@
-"""A part alone, for someone who is only that far: the paper's model is put around it."""
+"""The doctor on a single part of a model, which is put into the paper's model."""
 
 import math
 from typing import Any
@@ -34,7 +34,7 @@ class Attention(nn.Module):
 
 
 class SelfAttention(Attention):
-    """No mask, and nothing else to look at: as far as one of the first authors came."""
+    """Self-attention without a mask, which returns no weights, as one user wrote it."""
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         out: Tensor = super().forward(x, x, x)[0]
@@ -91,7 +91,7 @@ class DecoderLayer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """With its own embedding, as most are written."""
+    """An encoder that contains its embedding, as most do."""
 
     def __init__(self, scaled: bool = True) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A person's own loss, optimizer and decoding: what is right passes, each mistake is named."""
+"""A user's own loss, optimizer and decoding: correct ones pass, each mistake is named."""
 
 from collections.abc import Callable
 from functools import partial
@@ -92,7 +92,7 @@ def test_a_wrong_loss_is_proven_at_its_line(
     assert site.file == "test_practice.py"
     second = report.to_dict(2)["departures"][0]["evidence"]
     assert "softmax" not in second + report.text(1)
-    assert report.diagnosis.reading is not None  # the model itself is read, and right
+    assert report.diagnosis.reading is not None  # the model itself was read and is correct
 
 
 def test_a_loss_of_another_kind_is_not_called_wrong() -> None:
@@ -164,7 +164,7 @@ def test_a_decoding_that_starts_with_another_token_is_proven() -> None:
 
 
 def writing(**changes: Any) -> Transformer:
-    """A model that does not write one token for ever: the source counts for more than the start."""
+    """A model whose output varies, since larger source embeddings outweigh the target's."""
     values: dict[str, Any] = {
         "source_vocab_size": 19, "target_vocab_size": 23, "d_model": 16, "num_heads": 4,
         "num_encoder_layers": 1, "num_decoder_layers": 1, "d_ff": 20, "max_length": 24,

@@ -1,5 +1,5 @@
-"""36 recipes of hand-written models, three more hands kept apart, and twenty strangers': none that
-is right is called wrong, and what departs is named at its place.
+"""The doctor on 36 recipes, three held-out styles and twenty strangers' models: correct ones pass,
+and each departure is named with its line.
 
 ``python -m tests.doctor.test_recipes`` prints the scores.
 """
@@ -20,16 +20,16 @@ from transformer.doctor import doctor
 from transformer.doctor.report import Report
 
 USUAL = ("chunked", "dict_hf", "merge", "rmsnorm", "sdpa", "wrapped")
-"""The strangers that run in the suite: those that were not told right at first."""
+"""Strangers' models that run by default: the doctor was wrong about them at first."""
 QUICK = 6
-"""One in so many runs in the suite; the others under the long mark."""
+"""One of this many recipes runs by default; the others are marked long."""
 
 
 def agrees(report: Report, expected: tuple[str, ...]) -> bool:
-    """Whether all that must be named is, and nothing else.
+    """Whether the report names all expected departures and no other.
 
     Args:
-        expected: names of faults, and in parentheses what must be said of another departure.
+        expected: names of faults; in parentheses, words for a departure that is no listed fault.
     """
     said = [one.strip("()") for one in expected if one.startswith("(")]
     names = [one for one in expected if not one.startswith("(")]
@@ -79,7 +79,7 @@ def test_strangers_are_told_what_departs_and_nothing_else(name: str) -> None:
 
 
 def trained(model: nn.Module, updates: int) -> nn.Module:
-    """A few updates on random pairs: weights that no initialiser draws."""
+    """Train a model for a few updates on random pairs, so that its weights are not initial."""
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     torch.manual_seed(4)
     for _ in range(updates):
@@ -107,7 +107,7 @@ def test_a_model_of_the_papers_size_is_equal(style: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """The scores: of the recipes, of the hands kept apart, and of the strangers."""
+    """Print the scores of the recipes, the held-out styles and the strangers' models."""
     every = (("in use while writing", RECIPES), ("kept apart", HELD_OUT), ("strangers", STRANGERS))
     for title, names in every:
         missed = []

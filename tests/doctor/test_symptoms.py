@@ -1,4 +1,4 @@
-"""A sentence that someone would write leads to the faults behind it."""
+"""Sentences that users write about symptoms lead to the faults behind them."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from transformer.doctor.symptoms import TESTS, suspects
 from transformer.faults import FAULTS
 
 WRITTEN: dict[str, tuple[str, ...]] = {
-    # As people write it -> faults of which one must be among the first three.
+    # A user's sentence -> faults, one of which must be among the first three.
     "Fluent, but not about the source.": ("cross-attention-reads-decoder",),
     "Decoding any sentence gives the same translation": ("cross-attention-reads-decoder",),
     "It generates nice sentences that are unrelated to the input": (
