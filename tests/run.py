@@ -2,8 +2,8 @@
 
     python3 tests/run.py [pytest arguments]
 
-Needs only Python 3.11 or newer with venv. A browser is taken where there is one, else
-fetched by Playwright, else installed as Debian's package where that is allowed.
+Needs only Python 3.11 or newer with venv. An installed browser is used; otherwise Playwright
+downloads one; otherwise root installs Debian's package.
 """
 
 import os
@@ -18,9 +18,9 @@ VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 BROWSER_TESTS = "tests/browser"
 SOME_FAILED = 1
-"""pytest's exit status; others mean that it could not run them."""
+"""pytest's exit status after failed tests; higher ones mean that it could not run them."""
 BROWSERS = (
-    "chromium-headless-shell",  # Chromium without its window: a third less work a page
+    "chromium-headless-shell",  # Chromium without a window: a third less CPU time per page
     "chromium",
     "chromium-browser",
     "google-chrome",
@@ -35,7 +35,7 @@ def main() -> int:
     if browser:
         os.environ["WORKBENCH_BROWSER"] = browser
     python = [str(BIN / "python"), "-m"]
-    with ThreadPoolExecutor() as beside:  # one core is seldom kept busy by tests that wait
+    with ThreadPoolExecutor() as beside:  # tests often wait and leave a core idle
         checked = beside.submit(lambda: [*map(quietly, style(python))])
         of_all = not sys.argv[1:]
         tested = [
@@ -51,15 +51,15 @@ def main() -> int:
 
 
 def run(command: list[str]) -> "subprocess.CompletedProcess[str]":
-    """A command whose output is shown as it comes."""
+    """Run a command and show its output at once."""
     return subprocess.run(command, check=False, text=True)
 
 
 def twice(command: list[str]) -> "subprocess.CompletedProcess[str]":
-    """Run tests; those that fail, which are named, are tried once more.
+    """Run tests, and run those that fail once more, up to the first that fails again.
 
-    Alone, in new processes: what failed only since the machine was busy, or for what another test
-    had left, passes then. At the first that fails again it is over.
+    The second run has one process and no other tests, so tests that failed only because the
+    machine was busy, or because of another test's leftovers, pass.
     """
     done = run(command)
     if done.returncode != SOME_FAILED:
@@ -70,14 +70,14 @@ def twice(command: list[str]) -> "subprocess.CompletedProcess[str]":
 
 
 def quietly(command: list[str]) -> "subprocess.CompletedProcess[str]":
-    """A command whose output is kept, to be shown if it fails."""
+    """Run a command and capture its output, to show it if the command fails."""
     return subprocess.run(
         command, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
 
 
 def style(python: list[str]) -> list[list[str]]:
-    """The checks of style and types."""
+    """The commands that check style and types."""
     return [
         [*python, "ruff", "check", "."],
         [*python, "ruff", "format", "--check", "."],
@@ -86,11 +86,11 @@ def style(python: list[str]) -> list[list[str]]:
 
 
 def tests(pytest: list[str], arguments: list[str]) -> list[list[str]]:
-    """All tests, or those that the arguments choose.
+    """The pytest commands: all tests on all cores, or the tests that the arguments choose.
 
-    On every core at once. Most go by file, for what the tests of a file share, in the order of
-    their names: the longest do not come last then. Those in a browser go by themselves; as each
-    waits for its page now and then, there is one more of them than cores.
+    Tests of one file run in one process, as they share fixtures; files go by name, so that the
+    longest do not run last. Browser tests are distributed singly, over one process more than
+    there are cores, as each often waits for its page.
     """
     if arguments:
         return [[*pytest, *arguments]]
@@ -112,13 +112,13 @@ def install() -> None:
 
 
 def installed_browser() -> str:
-    """The path of a Chromium that is on this machine; empty if there is none."""
+    """The path of an installed Chromium; empty if there is none."""
     names = (os.environ.get("WORKBENCH_BROWSER", ""), *BROWSERS)
     return next((path for name in names if name and (path := shutil.which(name))), "")
 
 
 def find_browser() -> str:
-    """The path of a Chromium; empty if Playwright brings its own.
+    """The path of a Chromium, installed if necessary; empty if Playwright has its own.
 
     Exits with one sentence if there is none and none can be installed.
     """

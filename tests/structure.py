@@ -1,8 +1,8 @@
-"""The architecture as a rule: what may import what, and how large a file may be.
+"""Rules of the architecture: allowed imports, and the size of files.
 
-    python -m tests.structure        print the layers, and what breaks a rule
+    python -m tests.structure        print the layers and every violation
 
-``tests/test_structure.py`` holds it. Imports inside functions count like all others.
+``tests/test_structure.py`` enforces them. Imports inside functions count like all others.
 """
 
 import ast
@@ -36,23 +36,23 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("training", "runs", "attention", "decoding", "checkpoints", "overview", "learn", "debug"),
     ),
 }
-"""From the bottom up: a part imports from its own layer and from those below."""
+"""Layers from the bottom up: a package imports only from its own layer and from those below."""
 NO_TORCH = (
     *("transformer.config", "transformer.vocabulary", "transformer.tasks", "transformer.runs"),
     *("transformer.figures", "transformer.checkpoint.header", "transformer.cli"),
     *("transformer.report", "transformer.lessons"),
 )
-"""What a page draws before torch is there; packages with all their modules."""
+"""Modules, and packages with all their modules, that pages use before torch is imported."""
 CODE = ("transformer", "pages", "tests", "benchmarks", "docs")
 MOST_LINES = 450
 LONG = ("transformer/model.py", "transformer/doctor/capture.py")
-"""The paper from top to bottom stays one file, and so does what people copy beside their code."""
+"""Files exempt from MOST_LINES: the model, and the script that users copy beside their code."""
 MOST_AT_ROOT = {"transformer": 8, "pages/components": 0}
 
 
 @dataclass(frozen=True)
 class Arrow:
-    """One import: a module of the project, and the one it takes something from."""
+    """An import of one module of the project, ``target``, by another, ``source``."""
 
     source: str
     target: str
@@ -64,7 +64,7 @@ class Arrow:
 
 @cache
 def modules() -> Mapping[str, Path]:
-    """The project's own modules by dotted name; a package is its ``__init__``."""
+    """Paths of the project's modules by dotted name; a package's is its ``__init__``."""
     found = {}
     for path in (ROOT / "app.py", *sorted(ROOT.glob("pages/**/*.py"))):
         found[_dotted(path)] = path
@@ -101,7 +101,7 @@ def _imports(name: str) -> Iterator[Arrow]:
 
 
 def circles() -> list[list[str]]:
-    """Sets of modules that all import each other, directly or around (Tarjan's algorithm)."""
+    """Sets of modules that all import each other, directly or indirectly (Tarjan's algorithm)."""
     below: dict[str, set[str]] = {name: set() for name in modules()}
     for arrow in arrows():
         below[arrow.source].add(arrow.target)
@@ -131,9 +131,9 @@ def circles() -> list[list[str]]:
 
 
 def layer_of(module: str) -> tuple[str, int] | None:
-    """The part of the code a module belongs to ("transformer"), and its layer from the bottom.
+    """A module's root in LAYERS ("transformer"), and its layer from the bottom; -1 without one.
 
-    None for what stands above all layers: pages, ``app.py`` and the package's ``__init__``.
+    None for modules above all layers: pages, ``app.py`` and the package's ``__init__``.
     """
     for root, layers in LAYERS.items():
         if module.startswith(f"{root}."):
@@ -146,7 +146,7 @@ def layer_of(module: str) -> tuple[str, int] | None:
 
 
 def upward() -> list[Arrow]:
-    """Imports from a higher layer, from a part without a layer, or of the app by the library."""
+    """Imports from a higher layer, in a package without a layer, or of the app by the library."""
     return [arrow for arrow in arrows() if not _goes_down(arrow)]
 
 
@@ -154,7 +154,7 @@ def _goes_down(arrow: Arrow) -> bool:
     if arrow.source.startswith("transformer") and not arrow.target.startswith("transformer"):
         return False
     source, target = layer_of(arrow.source), layer_of(arrow.target)
-    if source is None:  # stands above all layers
+    if source is None:  # above all layers
         return True
     if source[1] < 0 or target is None:
         return False
@@ -162,7 +162,7 @@ def _goes_down(arrow: Arrow) -> bool:
 
 
 def long_files() -> list[str]:
-    """Files of code beyond what one reads at a go, each with its number of lines."""
+    """Files of code with more than MOST_LINES lines, each with its number of lines."""
     patterns = ("app.py", *(f"{d}/**/*.{e}" for d in CODE for e in ("py", "js", "css")))
     found = []
     for path in sorted({path for pattern in patterns for path in ROOT.glob(pattern)}):
@@ -173,7 +173,7 @@ def long_files() -> list[str]:
 
 
 def at_root() -> dict[str, list[str]]:
-    """The modules that lie directly in a folder that should hold folders."""
+    """The modules directly in each folder that should contain mostly packages."""
     return {
         folder: [path.stem for path in sorted((ROOT / folder).glob("*.py"))]
         for folder in MOST_AT_ROOT
@@ -181,7 +181,7 @@ def at_root() -> dict[str, list[str]]:
 
 
 def loading_torch(names: Iterable[str] = NO_TORCH) -> str:
-    """Which of the modules that must do without torch load it, in a fresh process; or empty."""
+    """The first module that imports torch in a new process; errors too; empty if none does."""
     wanted = [
         module
         for module in modules()
@@ -200,7 +200,7 @@ def loading_torch(names: Iterable[str] = NO_TORCH) -> str:
 
 
 def faults() -> Iterator[str]:
-    """Each rule that does not hold, in a line."""
+    """One line for each violation of a rule."""
     for folder, names in at_root().items():
         if len(names) > MOST_AT_ROOT[folder]:
             yield f"{len(names)} modules at the root of {folder}/: {', '.join(names)}"
@@ -229,7 +229,7 @@ def main() -> int:
 
 
 def _size(room: str) -> int:
-    """How many lines the modules of a part have."""
+    """The number of lines in all modules of a package."""
     return sum(
         len(path.read_text("utf-8").splitlines())
         for name, path in modules().items()

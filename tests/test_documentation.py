@@ -1,4 +1,4 @@
-"""README and docs/: short where one arrives, and true where they name files."""
+"""README and docs/: the README is short, and all files and names in them exist."""
 
 import argparse
 import re
@@ -13,9 +13,9 @@ README = ROOT / "README.md"
 CHAPTERS = sorted((ROOT / "docs").glob("*.md"))
 LINK = re.compile(r"""\]\(([^)\s]+)\)|src="([^"]+)\"""")
 PLACE = re.compile(r"`((?:transformer|pages|tests|benchmarks|docs|checkpoints)/[\w./-]*)`")
-"""A file or folder of the repository, named in code type."""
+"""A file or folder of the repository, in backticks."""
 NAME_IN_FILE = re.compile(rf"`(\w+)`\s+(?:in|of)\s+{PLACE.pattern}")
-"""`NAME` in `path/file.py`"""
+"""A name and its file: `NAME` in `path/file.py`."""
 
 
 def test_the_readme_is_short_and_links_every_chapter() -> None:

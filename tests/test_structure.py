@@ -1,4 +1,4 @@
-"""The architecture holds: layers, circles, sizes, and what must load without torch."""
+"""The architecture's rules hold: layers, import circles, sizes, modules without torch."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def test_no_rule_of_the_architecture_is_broken() -> None:
 def test_a_circle_an_arrow_up_and_a_long_file_are_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The rules can fail: a small tree that breaks each of them."""
+    """In a small tree that breaks the rules, each violation is found."""
     texts = {
         "app.py": "",
         "transformer/__init__.py": "",
