@@ -1,4 +1,4 @@
-"""Lessons from text files, the one that comes along, and worksheets."""
+"""Lessons from text files, the bundled lesson, and worksheets."""
 
 import html
 from pathlib import Path
@@ -70,7 +70,7 @@ def test_a_list_is_read_and_what_is_no_exercise_is_named() -> None:
         *("Line 7", "Line 8", "Line 9", "Line 10")
     ]
     assert "no page “secrets”; it has attention, debug, learn, train." in problems[1]
-    # Of another host, it is a link out of the app.
+    # With another host, the link leads out of the app.
     [elsewhere] = read_lesson(LIST, PAGES, "other.example")[0].steps
     assert elsewhere.exercises[1].page is None
 
