@@ -1,4 +1,4 @@
-"""Our dropout: the right share, independent, scaled so that nothing changes on average."""
+"""Our dropout: drops the right share independently, and keeps the mean by scaling."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def test_the_right_share_is_dropped_and_the_rest_made_up_for(p: float) -> None:
 
 
 def test_neighbours_are_dropped_independently() -> None:
-    """Also the four that share a random number, and the same places of the next call."""
+    """Includes the four that share a random number, and equal positions of two calls."""
     torch.manual_seed(1)
     layer = Dropout(0.3).train()
     first, second = layer(torch.ones(COUNT)) == 0, layer(torch.ones(COUNT)) == 0

@@ -1,4 +1,4 @@
-"""Hooks see everything, change nothing by themselves, and patch what they are told to."""
+"""Hooks record every value, change none by themselves, and patch the named ones."""
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
@@ -170,7 +170,7 @@ def test_patching_a_recorded_value_back_changes_nothing(
 def test_a_replacement_leaves_what_was_seen_or_cached_before_alone(
     config: TransformerConfig, seed: int
 ) -> None:
-    """Hooks hand over a value's own memory, so writing into it would reach the cache."""
+    """Hooks get a value's own memory, so writing into it would change the cache."""
     model = random_model(config, seed)
     words, past = sentences(model, 2, 4), written(model, 2, 3)
     memory = model.encode(words, cached=True)
@@ -187,7 +187,7 @@ def test_a_replacement_leaves_what_was_seen_or_cached_before_alone(
 @few
 @given(configs(), seeds)
 def test_patching_from_another_input_carries_it_over(config: TransformerConfig, seed: int) -> None:
-    """With the keys and values of all cross-attentions patched, the source no longer counts."""
+    """With the keys and values of all cross-attentions patched, the source has no effect."""
     model = random_model(config, seed)
     words, other = sentences(model, 1, 4), sentences(model, 1, 4)
     assume(not torch.equal(words, other))
@@ -195,7 +195,7 @@ def test_patching_from_another_input_carries_it_over(config: TransformerConfig, 
     with record(model) as trace:
         expected = model(other, past)
     assert not torch.equal(model(words, past), expected)
-    # What the decoder knows of a source is its keys and values, so these are all to be patched.
+    # The decoder knows a source only through these keys and values.
     with ExitStack() as patches:
         for name in trace:
             if "cross_attention.keys" in name or "cross_attention.values" in name:

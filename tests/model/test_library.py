@@ -1,4 +1,4 @@
-"""What the library is made of: not PyTorch's own attention, and nothing of the app."""
+"""The library uses neither PyTorch's own attention nor the app."""
 
 import ast
 from pathlib import Path
@@ -15,7 +15,7 @@ def test_nothing_comes_from_pytorchs_own_attention(path: Path) -> None:
     forbidden = ("Transformer", "MultiheadAttention", "multi_head_attention", "scaled_dot_product")
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
-        # nn.X and F.x by attribute, and whatever is imported from torch by name.
+        # Attributes such as nn.X and F.x, and names imported from torch.
         if isinstance(node, ast.Attribute):
             assert not node.attr.startswith(forbidden), node.attr
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("torch"):

@@ -1,6 +1,6 @@
 """The model against PyTorch's own modules and the paper's formulas, with the same weights.
 
-Everything runs in float64 and has to agree to 1e-10: at that distance two programs compute
+Everything runs in float64 and has to agree to 1e-10: at that tolerance two programs compute
 the same formula, and a wrong mask, scale or axis cannot hide behind rounding.
 """
 
@@ -122,7 +122,7 @@ def test_padding_and_causal_masks_allow_what_they_say(seed: int, batch: int, len
         order = causal_mask(queries, length)
         for query in range(queries):
             for key in range(length):
-                # Row `query` stands at position length - queries + query of the whole.
+                # Row `query` is position length - queries + query of the sequence.
                 assert order[query, key].item() is (key <= length - queries + query)
 
 
@@ -172,7 +172,7 @@ def test_decoder_is_pytorchs(
 def test_whole_model_is_embedding_stacks_and_projection(
     config: TransformerConfig, seed: int, batch: int, source: int, target: int
 ) -> None:
-    """Figure 1 put together from PyTorch's stacks and the paper's formulas."""
+    """Figure 1, built from PyTorch's stacks and the paper's formulas."""
     torch.manual_seed(seed)
     model = Transformer(config)
     randomise(model)
@@ -213,7 +213,7 @@ def test_layer_norm_is_pytorchs(
     pairing = pair_norm(ours, theirs)
     copy_weights(pairing, ours, theirs)
     x, x_twin = twins(batch, length, config.d_model)
-    # With a small spread ε dominates, and where it stands becomes visible.
+    # With a small spread ε dominates, so its place in the formula matters.
     backward(ours(x * spread + 1), theirs(x_twin * spread + 1))
     close(x.grad, x_twin.grad)
     gradients_close(pairing)

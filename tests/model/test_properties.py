@@ -58,7 +58,7 @@ def test_source_padding_changes_nothing(
 def test_company_in_the_batch_changes_nothing(
     config: TransformerConfig, seed: int, several: list[int], target: int
 ) -> None:
-    """Sentences of different lengths, computed together and each alone."""
+    """Sentences of different lengths get equal logits together and alone."""
     model = random_model(config, seed)
     alone = [sentences(model, 1, length) for length in several]
     past = written(model, len(several), target)
@@ -170,7 +170,7 @@ def test_selected_rows_of_a_cache_go_on_alone(
     ],
 )
 def test_positions_the_model_does_not_have_are_refused(source: int, chunks: list[int]) -> None:
-    """Nonsense must not come back in silence: a missing position could broadcast away."""
+    """Each must raise: a missing position could broadcast into wrong logits."""
     config = TransformerConfig(
         source_vocab_size=9, target_vocab_size=9, d_model=4, num_heads=2, d_ff=4, max_length=4
     )
@@ -206,7 +206,7 @@ def test_dropout_is_off_in_eval_and_on_in_train(
 def test_dropout_follows_both_embeddings_and_every_sub_layer(
     config: TransformerConfig, seed: int
 ) -> None:
-    """Section 5.4 names the places; each is switched on alone, and has to be noticed."""
+    """Each place named in Section 5.4 is switched on alone, and must change the logits."""
     model = random_model(config, seed)
     words, past = sentences(model, 4, 4), written(model, 4, 4)
     places = [part for part in model.modules() if isinstance(part, Dropout)]
