@@ -88,8 +88,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def float64() -> Iterator[None]:
-    """Make float64 the default dtype, for a whole module: ``.double()`` would convert positions
-    that were computed in float32."""
+    """Make float64 the default dtype for a module; ``.double()`` leaves positions imprecise."""
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)

@@ -64,7 +64,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def here(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Any]:
-    """A function like `command` that runs in the test's own process, in ``folder``."""
+    """A function like ``command`` that runs in the test's own process, in ``folder``."""
 
     def run(*arguments: str, stdin: bytes = b"") -> Any:
         monkeypatch.chdir(folder)

@@ -327,7 +327,7 @@ def test_a_checkpoint_in_a_run_finds_its_pairs(tmp_path: Path) -> None:
 
 
 def test_a_count_in_a_file_is_believed_up_to_a_bound(reverse: Checkpoint) -> None:
-    """A file that claims 10^14 scored pairs has at most `MOST_GENERATED` drawn."""
+    """A file that claims 10^14 scored pairs has at most MOST_GENERATED drawn."""
     summary = replace(reverse.summary, examples=10**14)  # type: ignore[type-var]
     forged = Checkpoint(replace(reverse.header, summary=summary, sha256=""), reverse.tensors)
     asked: list[int] = []
