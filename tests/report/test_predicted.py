@@ -1,4 +1,4 @@
-"""What was predicted and what came out is kept as a page, and read again."""
+"""A prediction and its outcome are saved as a page and read back."""
 
 import argparse
 import html

@@ -1,4 +1,4 @@
-"""A run is written down as one page, and the page is read again as numbers."""
+"""The report on a run is one page, from which its numbers are read back."""
 
 import io
 import json
@@ -28,7 +28,7 @@ HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\u202e"
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A small run in full, with names that nobody should trust."""
+    """A small complete run whose name and notes hold hostile HTML."""
     _, config = made("reverse")
     [*_, last] = record_run(config, tmp_path_factory.mktemp("runs"))
     last.change(name=HOSTILE, notes=f"First line\n{HOSTILE}")
@@ -41,7 +41,7 @@ def report(run: Run) -> Report:
 
 
 class Elements(HTMLParser):
-    """The elements of a page, and what each asks to be loaded."""
+    """Collects a page's tags and the addresses that they load."""
 
     def __init__(self) -> None:
         super().__init__()
