@@ -1,4 +1,4 @@
-"""What is recorded is what the model did; recording changes nothing; files are not believed."""
+"""Attention records equal what the model computes, change no training, are checked when read."""
 
 import json
 import subprocess
@@ -74,7 +74,7 @@ def test_moments_start_dense_and_thin_out(steps: int) -> None:
     assert len(found) <= MOMENTS
     gaps = np.diff(found)
     assert (gaps > 0).all()
-    assert (np.diff(gaps) >= -1).all()  # but for rounding, no gap is shorter than the last
+    assert (np.diff(gaps) >= -1).all()  # except for rounding, no gap is shorter than the one before
     if steps < MOMENTS // 2:
         assert found == list(range(steps + 1))
     if steps > 2 * MOMENTS:
@@ -123,7 +123,7 @@ def test_the_record_is_what_the_model_does_with_each_example_alone(tmp_path: Pat
 
 def test_recording_changes_nothing_of_the_training(tmp_path: Path) -> None:
     task = sorting()
-    # A trial would choose precision and threads by the clock, which can differ between two runs.
+    # A timed trial could choose another precision or number of threads in each of the two runs.
     config = TrainingConfig(
         precision="fp32",
         threads=1,
@@ -135,7 +135,7 @@ def test_recording_changes_nothing_of_the_training(tmp_path: Path) -> None:
     )
 
     def losses(recorder: AttentionRecorder | None) -> list[float]:
-        model = a_model()  # with dropout: any draw of ours would move the losses
+        model = a_model()  # with dropout: a random draw of the recorder's would change the losses
         found = []
         for event in train(model, task, config):
             if recorder:
@@ -154,7 +154,7 @@ def test_recording_changes_nothing_of_the_training(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("torn", [0, 1, 9, -1])
 def test_a_file_cut_back_goes_on_as_if_unbroken(tmp_path: Path, torn: int) -> None:
-    """A resume cuts the file to what was saved; a kill may have torn the last record."""
+    """Resuming truncates the file to its saved length; a kill may have cut the last record."""
     task, models = sorting(), [a_model(seed) for seed in range(4)]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     for folder in (whole, broken):
@@ -211,7 +211,7 @@ def test_a_large_model_records_fewer_examples_and_a_huge_one_none(tmp_path: Path
         assert len(history.examples) == expected
         assert recorder.dtype.itemsize <= RECORD_BYTES
         assert bool(history.note) == (expected == 0)
-    recorder.record(0, a_model())  # a model it never looks at
+    recorder.record(0, a_model())  # the model is not used
     assert not (folder / RECORDS).exists()
     assert "200 kB" in history.note
 

@@ -1,4 +1,4 @@
-"""Runs side by side: only what differs, points where they were measured, repeats bit for bit."""
+"""Comparing runs: the settings that differ, the points of their curves, exact repeats."""
 
 import csv
 import io
@@ -33,7 +33,7 @@ OTHER = tiny(steps=20, eval_every=5, final_examples=20, seed=2)
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> list[Run]:
-    """Three real runs: the same one twice, and one of another seed."""
+    """Three trained runs: two with the same settings, one with another seed."""
     root = tmp_path_factory.mktemp("runs")
     runs = [
         create_run(config, about=About(n), root=root)
@@ -70,7 +70,7 @@ def test_a_rerun_is_recognised_and_equal_bit_for_bit(trained: list[Run]) -> None
     [repeat] = repeats(origins, records)
     assert (repeat.first, repeat.second, repeat.differs) == (0, 1, None)
     assert repeat.step == 20
-    # Two numbers of each of five evaluations, at the least.
+    # At least two numbers of each of five evaluations.
     assert repeat.points >= 10
 
 
@@ -86,7 +86,7 @@ def test_the_first_number_that_differs_is_named(trained: list[Run]) -> None:
 
 
 def test_training_losses_over_other_steps_are_not_compared() -> None:
-    """Each is a mean since the line before it."""
+    """Each loss is a mean over the steps since the line before."""
     ahead = [Record("train", 5, loss=2.0), Record("train", 9, loss=1.0)]
     once = [Record("train", 9, loss=1.5)]
     [repeat] = repeats([1, 1], [ahead, once])

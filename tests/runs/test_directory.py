@@ -1,4 +1,4 @@
-"""Run directories and real trainer processes: what is written, who may write, who survives whom."""
+"""Run directories and real trainer processes: files, locks, and which process outlives which."""
 
 import json
 import os
@@ -26,7 +26,7 @@ from transformer.runs.trash import delete, deleted_runs
 
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[Path]:
-    """Where runs are made; no trainer of theirs outlives the test."""
+    """A folder for runs, whose trainers are ended after the test."""
     with no_trainer_left(tmp_path):
         yield tmp_path / "runs"
 
@@ -61,7 +61,7 @@ def test_runs_are_listed_newest_first(tmp_path: Path) -> None:
     for number in range(3):
         made.append(create_run(tiny(), root=root, about=About(str(number))).id)
         time.sleep(0.01)
-    # What is no run is passed over.
+    # What is not a run is skipped.
     (root / "empty").mkdir()
     (root / "file").write_text("not a run")
     assert [run.id for run in list_runs(root)] == made[::-1]
@@ -139,20 +139,20 @@ def test_a_status_without_a_trainer_is_interrupted(content: bytes, tmp_path: Pat
 
 
 def test_a_pid_used_again_does_not_revive_a_run(tmp_path: Path) -> None:
-    """This very process lives and has the pid, but was not started when the trainer was."""
+    """This process has the recorded pid, but started at another time."""
     run = create_run(tiny(), root=tmp_path)
     run.set_status(Status("running", pid=os.getpid(), process_started=1.0))
     assert run.status().state == "interrupted"
 
 
 def test_a_trainer_that_died_on_its_way_failed_to_start(tmp_path: Path) -> None:
-    """The first reader, before the process that started it has noticed, reads that it failed."""
+    """Reading the status tells it, even before the process that started the trainer notices."""
     run = create_run(tiny(), root=tmp_path)
     run.set_status(Status("starting", pid=2**22 - 1, process_started=1.0))
     status = run.status()
     assert (status.state, status.kind) == ("failed", "error")
     assert "before it began" in status.reason
-    # One that was resumed has begun before, and has a point to go on from.
+    # With metrics it is a resumed run, which can go on from there.
     (run.path / "metrics.jsonl").write_text('{"kind": "train", "step": 900}\n')
     assert (run.status().state, run.status().step) == ("interrupted", 900)
 
@@ -166,7 +166,7 @@ def test_only_known_commands_are_written(one_run: Run) -> None:
 
 
 def test_half_a_status_is_not_remembered(tmp_path: Path) -> None:
-    """On a full disk it is written in place: the same file, of the same size, at the same time."""
+    """On a full disk the status is overwritten in place, so inode, size and time stay the same."""
     run = create_run(tiny(), root=tmp_path)
     file, before = run.path / "status.json", run.status()
     whole, stat = file.read_bytes(), file.stat()
@@ -185,8 +185,8 @@ def test_the_lock_has_one_holder(tmp_path: Path) -> None:
         pass
 
 
-# Trainers. Who starts them matters to two of these tests; those of the others come from the
-# nursery, where none need import torch.
+# Trainers. For two tests it matters which process starts the trainer; the others use the
+# nursery, whose trainers need not import torch.
 
 
 def test_a_killed_trainer_leaves_an_interrupted_run(root: Path, nursery: Nursery) -> None:
@@ -201,7 +201,7 @@ def test_a_killed_trainer_leaves_an_interrupted_run(root: Path, nursery: Nursery
     status = ended(run, "interrupted")
     assert status.step == run.last_step() > 0
     assert status.reason
-    # The lock died with its holder, and what it wrote up to then can be read.
+    # The lock is released with its holder, and the metrics written so far can be read.
     with run.lock():
         pass
     found = run.metrics()
@@ -217,7 +217,7 @@ def test_a_killed_trainer_leaves_an_interrupted_run(root: Path, nursery: Nursery
 
 
 def test_one_trainer_trains_and_a_stop_keeps_what_it_learned(root: Path, nursery: Nursery) -> None:
-    """Two start at the same moment, as from two tabs; exactly one gets the run."""
+    """Two trainers start at once, as from two tabs; exactly one gets the run."""
     run = create_run(tiny(), root=root)
     both = [nursery.train(run) for _ in range(2)]
     wait_for(lambda: trains(run), "metrics")
@@ -251,7 +251,7 @@ def test_one_trainer_trains_and_a_stop_keeps_what_it_learned(root: Path, nursery
             target, output = "".join(one["target"]), "".join(one["output"])
             assert target == one["source"][::-1]
             assert one["right"] == (output == target)
-    # An example may be longer than the sample: that one is cut soon after it has gone wrong.
+    # A sample is cut soon after its first error, so the example may be longer.
     for one, example in zip(samples[-1]["samples"], checkpoint.header.examples, strict=True):
         assert one["source"] == example.source
         assert example.output.startswith("".join(one["output"]))
@@ -259,8 +259,8 @@ def test_one_trainer_trains_and_a_stop_keeps_what_it_learned(root: Path, nursery
 
 @pytest.mark.parametrize(("number", "state"), [("SIGTERM", "paused"), ("SIGINT", "stopped")])
 def test_signals_save_first(number: str, state: str, root: Path, nursery: Nursery) -> None:
-    """SIGTERM comes from a cluster that takes the machine away: the run can go on elsewhere.
-    SIGINT is a person's Ctrl-C, who has seen enough."""
+    """A cluster sends SIGTERM before it takes the machine away: the run can go on elsewhere.
+    SIGINT is the user's Ctrl-C: the run is stopped."""
     run = create_run(tiny(), root=root)
     nursery.train(run, environment={})
     wait_for(lambda: trains(run), "metrics")
@@ -274,9 +274,9 @@ def test_signals_save_first(number: str, state: str, root: Path, nursery: Nurser
 def test_a_diverging_run_says_so_and_keeps_the_last_good_model(
     steps: int, root: Path, nursery: Nursery
 ) -> None:
-    """An ε that 32-bit numbers cannot hold: Adam divides 0 by 0, and the first update is ruin.
+    """An ε that is 0 in 32 bits: Adam divides 0 by 0, and the first update makes weights NaN.
 
-    With 50 steps the second update notices; with one, only the last evaluation can.
+    With 50 steps the second update detects it; with one step only the last evaluation can.
     """
     run = create_run(tiny(steps=steps, adam_eps=1e-60), root=root)
     nursery.train(run, environment={})
@@ -289,13 +289,13 @@ def test_a_diverging_run_says_so_and_keeps_the_last_good_model(
 
 
 def test_a_trainer_that_cannot_begin_says_why(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The config is damaged after `start` read it, and before the trainer does."""
-    # A child of this process: only its parent learns a process's exit status.
+    """The config is damaged after `start` reads it, and before the trainer reads it."""
+    # A child of this process, since only the parent learns a process's exit status.
     monkeypatch.setattr(launch, "_ready", None)
     run = create_run(tiny(), root=root)
     start(run)
     (run.path / "config.json").write_bytes(b"{")
-    # Who started it says so, a moment after the process is gone.
+    # The starter records the reason a moment after the trainer has ended.
     wait_for(lambda: "(exit status 1)" in run.status().reason, "the reason")
     assert run.status().state == "failed"
     assert "is damaged" in run.log_tail()
@@ -303,7 +303,7 @@ def test_a_trainer_that_cannot_begin_says_why(root: Path, monkeypatch: pytest.Mo
 
 
 def test_a_trainer_outlives_who_started_it(root: Path) -> None:
-    """The app is killed with its whole process group, and its runs go on."""
+    """The app is killed with its process group, and its run goes on."""
     code = (
         "import json, sys, time; from pathlib import Path;"
         "from transformer.config import RunConfig;"
@@ -331,7 +331,7 @@ def test_a_trainer_outlives_who_started_it(root: Path) -> None:
     path = run.checkpoints()[-1]
     assert path.name == "step-40.safetensors"
     assert summary_of(Checkpoint.load(path)).steps == 40
-    # A later one finds it in the list, and a trainer started again lets it be.
+    # The run is listed as finished.
     assert [(found.id, found.status().state) for found in list_runs(root)] == [(run.id, "finished")]
 
 

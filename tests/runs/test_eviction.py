@@ -1,4 +1,4 @@
-"""Which files are deleted from a full folder: never the last that somebody else has."""
+"""Which files are deleted from a full folder: never the last file of another owner."""
 
 from pathlib import Path
 from random import Random
@@ -10,7 +10,7 @@ from transformer.runs.eviction import StoredEntry, paths_to_delete
 
 
 def held(*entries: tuple[str, str]) -> list[StoredEntry]:
-    """Things named ``name`` of the owners in ``owners``, the first the oldest; 10 bytes each."""
+    """Entries of 10 bytes from names and owners (joined by +), the oldest first."""
     return [
         StoredEntry(Path(name), tuple(filter(None, owners.split("+"))), 10, float(age))
         for age, (name, owners) in enumerate(entries)
@@ -38,7 +38,7 @@ def test_never_the_last_of_somebody_else() -> None:
     shelf = held(("a", "ann"), ("b", "bob"), ("c", ""))
     assert paths_to_delete(shelf, "me", most=3, incoming_bytes=1) is None
     assert gone(paths_to_delete(shelf, "ann", most=3, incoming_bytes=1)) == ["a"]
-    # What two brought counts for both.
+    # A file with two owners counts for both.
     assert (
         paths_to_delete(held(("a", "ann+bob"), ("b", "cleo")), "me", most=2, incoming_bytes=1)
         is None
@@ -61,7 +61,7 @@ def test_what_was_just_brought_stays() -> None:
 def test_one_visitor_never_empties_the_shelf_of_another(
     others: list[str], brought: int, most: int
 ) -> None:
-    """However many things one brings, and however small the shelf."""
+    """For any number of uploads, and any size of the folder."""
     shelf = held(*((f"{place} {name}", name) for place, name in enumerate(others)))
     for number in range(brought):
         way = paths_to_delete(shelf, "attacker", most=max(most, len(set(others))), incoming_bytes=1)

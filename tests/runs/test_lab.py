@@ -1,4 +1,4 @@
-"""The break-it lab: its recipes, and what a faulty run came to beside its healthy copy."""
+"""The break-it lab: its recipes, and the outcome of a faulty run beside its healthy copy."""
 
 from functools import cache
 
@@ -33,7 +33,7 @@ SEEN = {
     "keys-values-swapped": AS_WELL,
     "no-activation": AS_WELL,
 }
-"""What becomes of some faults: the lab's surprises among them."""
+"""Outcomes of some faults, among them the surprising ones."""
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_what_is_to_be_found_is_a_fault_and_not_said_in_the_settings() -> None:
 
 @cache
 def trained(config: RunConfig) -> Result:
-    """Train as the trainer does, without a directory; as the lab reads it."""
+    """The lab's result of a run that is trained in memory as the trainer does."""
     task = build_task(config.data, None)
     torch.manual_seed(config.training.seed)
     model = Transformer(config.model)

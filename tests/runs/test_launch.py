@@ -1,4 +1,4 @@
-"""The process that is kept ready: every run's trainer is its fork, and none depends on it."""
+"""The ready process: every trainer is forked from it, and outlives it."""
 
 import os
 import sys
@@ -32,7 +32,7 @@ def kept() -> psutil.Process:
 
 
 def begun(root: Path) -> tuple[Run, psutil.Process]:
-    """A run that trains, and its trainer."""
+    """A run that is training, and its trainer's process."""
     run = queue.submit(tiny(), root=root)
     wait_for(lambda: trains(run), "updates")
     return run, psutil.Process(run.status().pid)
@@ -49,7 +49,7 @@ def test_it_forks_a_trainer_for_every_run_and_they_outlive_it(
         assert process.ppid() == ready.pid
         assert os.getsid(process.pid) == process.pid
         assert process.nice() >= 10
-    assert ready.num_threads() == 1  # a fork would wait for ever for what the others hold
+    assert ready.num_threads() == 1  # a fork would wait for ever for locks of other threads
     assert kept().pid == ready.pid
 
     first.command("stop")
@@ -87,7 +87,7 @@ def test_it_gives_way_when_the_code_or_a_limit_was_changed(
     os.utime(module, (1, 1))
     newer = kept()
     assert newer.pid != ready.pid
-    # It would train a run within the limits of the environment that it was started in.
+    # The older process would apply the limits of the environment it was started in.
     monkeypatch.setenv("WORKBENCH_MEMORY_MB", "5000")
     assert kept().pid != newer.pid
     wait_for(lambda: not ready.is_running() or ready.status() == psutil.STATUS_ZOMBIE, "its end")

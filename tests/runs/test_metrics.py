@@ -1,4 +1,4 @@
-"""One reader of what a run measured: nothing twice, nothing torn, nothing that cannot be true."""
+"""Reading a run's metrics: no line twice, no partial line, no impossible value."""
 
 import json
 from itertools import pairwise
@@ -36,7 +36,7 @@ records = st.lists(
 def test_metrics_are_read_once_each_however_they_are_cut(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    """The trainer writes while we read: any byte may be the last one there."""
+    """The trainer writes while we read, so the file may end at any byte."""
     run = tmp_path_factory.mktemp("run")
     assert read_metrics(run) == ([], 0)
     drawn: list[dict[str, Any]] = data.draw(records)
@@ -93,7 +93,7 @@ def test_a_line_without_a_step_is_none(step: str) -> None:
 
 
 def test_the_two_lines_of_an_evaluation_are_one_record(tmp_path: Path) -> None:
-    """Even if a look comes between them."""
+    """Even if the file is read between the two."""
     history = History(tmp_path)
     lines = ['{"kind": "eval", "step": 5, "loss": 2.0, "seconds": 1}\n']
     (tmp_path / METRICS).write_text(lines[0])
@@ -104,7 +104,7 @@ def test_the_two_lines_of_an_evaluation_are_one_record(tmp_path: Path) -> None:
     (tmp_path / METRICS).write_text("".join(lines))
     history.update()
     assert history.evaluations == {5: Record("eval", 5, seconds=3, loss=2.0, exact_match=0.5)}
-    assert before[5].exact_match is None  # who draws what was there is not disturbed
+    assert before[5].exact_match is None  # the dict read before stays as it was
     assert history.evaluations == by_step(read_metrics(tmp_path)[0], "eval")
     assert series(history.evaluations, "loss", "exact_match") == [[5, 2.0, 0.5]]
     assert series(history.evaluations, "loss", "unigram") == []

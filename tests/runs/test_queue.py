@@ -1,4 +1,4 @@
-"""What one may ask of a run in each of its states: the new state, or a sentence that says no."""
+"""Every command in every state of a run: the new state, or a sentence that refuses."""
 
 import os
 import re
@@ -25,8 +25,8 @@ SAYS_NO = {
     "still": r"is still {state}; wait, or stop it first\.$",
     "being trained": r"trained by another process\. It could not be deleted; stop it first\.$",
 }
-# What becomes of a run in a state, or which sentence says that it cannot be. "ordered" is a
-# command left for the trainer, which obeys between two updates.
+# The result of a command in each state in which it is not refused. "ordered": the command is
+# left for the trainer, which obeys between two updates.
 TABLE = {
     "pause": {"queued": "paused"} | dict.fromkeys(LIVING, "ordered"),
     "stop": {"queued": "stopped"} | dict.fromkeys(LIVING, "ordered"),
@@ -60,13 +60,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Itera
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A place for runs where none starts: the one that may train at a time is there already."""
+    """A folder for runs where one may train at a time; ``in_state`` makes that one."""
     monkeypatch.setenv("WORKBENCH_TRAINERS", "1")
     return tmp_path / "runs"
 
 
 def in_state(state: str, root: Path, stack: ExitStack, like: Run) -> Run:
-    """A run in a state. This very process holds the lock of one that is being trained."""
+    """A run in a state. If it is being trained, this process holds its lock."""
     busy, run = create_run(tiny(), root=root), Run(root / "abcdefabcdef")
     shutil.copytree(like.path, run.path)
     process = psutil.Process()
@@ -141,7 +141,7 @@ def test_training_on_adds_steps(steps: int, root: Path, trained: Run) -> None:
 
 
 def test_a_run_with_a_name_of_its_own_comes_back_from_the_trash(root: Path) -> None:
-    """As the command line makes it with --run-dir runs/mine."""
+    """As a run that is made with --run-dir runs/mine."""
     run = create_run(tiny(), path=root / "my run")
     run.set_status(Status("paused"))
     trash.delete(run)
@@ -191,7 +191,7 @@ def test_deleting_takes_nobody_elses_run_out_of_the_trash(
 def test_the_line_goes_round_by_browser_and_keeps_a_place(
     root: Path, monkeypatch: pytest.MonkeyPatch, trained: Run
 ) -> None:
-    """One browser, or twenty, cannot keep a student from a turn."""
+    """A full queue still accepts one run of a new browser, and browsers take turns."""
     with ExitStack() as stack:
         in_state("finished", root, stack, trained)
         monkeypatch.setenv("WORKBENCH_QUEUE", "4")

@@ -1,4 +1,4 @@
-"""A summary says what the whole file says, at any length, and one damaged run harms no other."""
+"""Summaries of runs agree with files of any length, and a damaged run harms no other."""
 
 import csv
 import io
@@ -152,7 +152,7 @@ def test_at_rest_it_looks_only_when_this_process_has_changed_a_run(
     assert len(resting.of(tmp_path)) == 1
     restore(other.id, tmp_path)
     assert len(resting.of(tmp_path)) == 2
-    # Another folder has its own.
+    # Another folder has its own list.
     assert resting.of(tmp_path / "elsewhere") == []
 
 
@@ -179,7 +179,7 @@ def test_those_who_wait_for_a_look_share_the_next(
     monkeypatch.setattr("transformer.runs.table._stamp", slow)
     with ThreadPoolExecutor(8) as threads:
         found = list(threads.map(known.of, [tmp_path] * 8))
-    assert len(looks) <= 3  # the first, and one or two for those who asked meanwhile
+    assert len(looks) <= 3  # the first, and one or two shared by the calls made meanwhile
     assert all(len(one) == 1 for one in found)
 
 
@@ -276,10 +276,10 @@ def test_table_csv_keeps_numbers_times_and_words(tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_a_run(tmp_path: Path) -> None:
-    """A run of a million lines costs what its two ends cost."""
+    """Only the two ends of a metrics file are read, however long it is."""
     run = make(tmp_path, metrics=some_metrics(4))
     with (run.path / "metrics.jsonl").open("a") as file:
-        os.truncate(file.fileno(), 2_000_000_000)  # sparse: no line in it, but a length
+        os.truncate(file.fileno(), 2_000_000_000)  # sparse: 2 GB without a line
         file.write('\n{"kind": "eval", "step": 9, "loss": 1, "exact_match": 0.5, "seconds": 1}\n')
         file.write('{"kind": "train", "step": 9, "loss": 1, "tokens": 8, "seconds": 1}\n')
     before = psutil.Process().memory_info().rss

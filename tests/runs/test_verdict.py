@@ -1,4 +1,4 @@
-"""Verdicts on runs that were really trained: ``tests.support.record_verdicts`` makes them again."""
+"""Verdicts on recorded runs: ``tests.support.record_verdicts`` trains them again."""
 
 import math
 from dataclasses import replace
@@ -24,7 +24,7 @@ from transformer.runs.verdict import (
     verdict_of,
 )
 
-SAID = {  # run -> what it is, what a good teacher would say, what to do next
+SAID = {  # run -> kind of verdict, words of its sentence, words of its advice
     "healthy": ("learned", "Learned: 489 of 500 unseen inputs right (untrained: 0).", ""),
     "healthy-until-a-loss": ("learned", "Learned: 482 of 500 unseen inputs right", ""),
     "stopped-half-way": ("stopped", "Stopped at step 500 of 2,000: 47.4 %", "Continue training."),
@@ -89,7 +89,7 @@ def test_a_run_is_told_as_a_good_teacher_would(name: str) -> None:
     found = verdict_of(Run(INTO / name))
     assert (found.kind, sentence in found.sentence) == (kind, True), found
     assert advice in found.advice, found
-    # One or two plain sentences: each ends, and nothing of a finding's numbers is dragged along.
+    # One or two plain sentences, without the numbers of a finding.
     assert found.sentence.endswith(".")
     assert len(str(found)) < 260
 
@@ -116,7 +116,7 @@ def test_nothing_is_green_below_half_of_what_its_task_can_reach(name: str) -> No
     facts = run_facts(name)
     share, green = facts.last.exact_match or 0.0, verdict(facts).tone == "good"
     assert not (green and share < PARTLY_SHARE * facts.reach)
-    # Nor is any other, whatever its score: a run at the level of chance has learned nothing.
+    # No other run is green, whatever its score: at the level of chance it has learned nothing.
     reached = ("healthy", "healthy-until-a-loss", "memorised", "memorised-three-pairs")
     assert green == (name in reached)
     if name in ("coins", "parity", "rate-too-high", "diverged", "one-pair-held-out"):
@@ -160,7 +160,7 @@ def test_a_score_says_of_which_pairs_it_is() -> None:
 
 
 def test_a_few_answers_right_by_luck_beat_nothing() -> None:
-    """9 of 1,000, where guessing gets 3: what was once called proven."""
+    """9 of 1,000, where guessing gets 3, was once wrongly taken as proof."""
     healthy = run_facts("healthy")
     first = replace(healthy.first, exact_match=0.0, examples=1000, guess=0.0033)
     for right, state in ((9, FAILED), (14, PASSED)):
