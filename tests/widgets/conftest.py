@@ -1,4 +1,4 @@
-"""One page for all tests of widgets, which must have no fault in any of them."""
+"""Fixtures: one page for all tests of widgets; an error on it fails the test."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ def bare_and_faults(browser: Browser) -> Iterator[tuple[Bare, list[str]]]:
 
 @pytest.fixture
 def bare(bare_and_faults: tuple[Bare, list[str]]) -> Iterator[Bare]:
-    """Shows a widget with its data: ``bare(WIDGET, data, width, scheme)``."""
+    """A function that shows a widget with its data: ``bare(WIDGET, data, width, scheme)``."""
     made, faults = bare_and_faults
     faults.clear()
     yield made

@@ -1,4 +1,4 @@
-"""Beside the map: what a head does, one weight's sum, the head switched off; help that folds."""
+"""The card beside the map: a head's finding, one weight's arithmetic, its switch; the help."""
 
 import re
 
@@ -46,7 +46,7 @@ def test_the_card_has_the_sum_behind_the_weight(bare: Bare, sort: Checkpoint) ->
     kind, trigger, place = shown.shown.sent[-1]
     assert (kind, trigger) == ("trigger", "numbers")
     assert "head=decoder.0.1" in place
-    # A mean over heads was computed by none of them.
+    # No head computed a mean over heads, so the card shows no arithmetic for it.
     shown.head("cross.1.mean").click()
     shown.point_at(2, 5)
     expect(shown.page.locator(".sum dt")).to_have_count(0)
@@ -56,7 +56,7 @@ def test_a_head_is_switched_off_on_itself(explorer: Alone) -> None:
     explorer.open()
     power, tile = explorer.page.locator(".power"), explorer.head("cross.1.0")
     power.click()
-    assert explorer.place == "without=cross.1.0"  # the head is the one that every page opens on
+    assert explorer.place == "without=cross.1.0"  # the default head is left out of the address
     badge = explorer.page.locator(".large h3 .badge")
     expect(badge).to_have_text("switched off")
     expect(explorer.page.locator(".card")).to_contain_text(
@@ -84,7 +84,7 @@ def test_help_folds_once_it_was_used(explorer: Alone) -> None:
     keys = explorer.page.get_by_text("Keys: arrows walk")
     expect(keys).to_be_visible()
     explorer.head("encoder.0.2").click()
-    expect(keys).to_be_visible()  # nothing moves under the hand
+    expect(keys).to_be_visible()  # it folds only when the page is opened again
     explorer.open()
     expect(keys).to_be_hidden()
     explorer.page.evaluate("localStorage.clear()")

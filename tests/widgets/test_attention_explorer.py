@@ -1,4 +1,4 @@
-"""The attention explorer alone: what it shows of the numbers it was given, and what it tells."""
+"""The attention explorer alone: what it draws from given numbers, and what it reports back."""
 
 import re
 from collections.abc import Callable
@@ -24,7 +24,7 @@ OKABE_ITO, OKABE_ITO_DARK = "rgb(0, 114, 178)", "rgb(86, 180, 233)"
 
 
 def side(weights: Truth, label: str = "trained", text: str = "workbench") -> Side:
-    """A side of the explorer; the tokens written are the sorted letters."""
+    """One side (model and input) of the explorer; the output tokens are the sorted letters."""
     source, written = [*text, "<eos>"], [*sorted(text), "<eos>"]
     read = ["<bos>", *sorted(text)]
     tokens = {"encoder": (source, source), "decoder": (written, read), "cross": (written, source)}
@@ -39,14 +39,14 @@ def side(weights: Truth, label: str = "trained", text: str = "workbench") -> Sid
 
 
 class Alone(Maps):
-    """The explorer in a page of its own."""
+    """The explorer on a page without the app."""
 
     def __init__(self, bare: Bare, *sides: Side, width: int = 1280) -> None:
         self.bare, self.sides, self.width = bare, sides, width
         self.turn = 0
 
     def open(self, **query: str) -> None:
-        """As a page with that address shows it."""
+        """Show the explorer in the state that this address query describes."""
         place = urlencode({"head": "cross.1.0", **query})
         self.data = pack(self.sides, Message(place, 1))
         self.shown: BarePage = self.bare(WIDGET, self.data, self.width)
@@ -54,7 +54,7 @@ class Alone(Maps):
 
     @property
     def place(self) -> str:
-        """Where it last said that the person is, as the address writes it."""
+        """The state that the explorer reported last, as an address query."""
         kind, name, value = self.shown.sent[-1]
         assert (kind, name) == ("state", "place")
         return str(value)
@@ -65,7 +65,7 @@ ROWS: dict[str, Check] = {}
 
 
 def row(name: str) -> Callable[[Check], Check]:
-    """A row of the table of features, as it is named there."""
+    """Register the check of a feature; ``name`` is its row in the table of docs/comparison.md."""
 
     def keep(check: Check) -> Check:
         ROWS[name] = check
@@ -104,7 +104,7 @@ def _(explorer: Alone, truth: Truth) -> None:
 
 @row("Several heads overlaid, toggles")
 def _(explorer: Alone, truth: Truth) -> None:
-    """To add a head shows the lines, where several can be seen."""
+    """Adding a head switches to the lines, which can show several."""
     explorer.open()
     explorer.head("cross.1.1").click(modifiers=["Shift"])
     explorer.head("cross.1.2").click(modifiers=["Shift"])
@@ -130,12 +130,12 @@ def _(explorer: Alone, truth: Truth) -> None:
 
 @row("Enc-self + dec-self + cross")
 def _(explorer: Alone, truth: Truth) -> None:
-    """One cursor in all three: a token written is lit as a query, and where it is read."""
+    """One cursor in all three: a written token is lit as a query and where the decoder reads it."""
     explorer.open(view="lines")
     explorer.token("w3").hover()
     assert explorer.lit(".tokens button") == ["w3", "r4"]
     explorer.token("s3").hover()
-    assert explorer.lit(".tokens button") == ["s3", "s3"]  # what is looked at, and what looks
+    assert explorer.lit(".tokens button") == ["s3", "s3"]  # as a key and as a query
     explorer.page.get_by_role("button", name="Map", exact=True).click()
     explorer.page.locator(".columns span").nth(3).hover()
     assert explorer.lit(".columns span") == ["s3"]
@@ -148,7 +148,7 @@ def _(explorer: Alone, truth: Truth) -> None:
     for cell in ((0, 7), (2, 5), (9, 9)):
         explorer.point_at(*cell)
         expect(explorer.readout).to_contain_text(f"{truth['cross'][1, 0][cell]:.6f}")
-        # A ring round the cell takes 300 pixels; beside it stands the value on a ground of its own.
+        # The ring round the cell takes 300 pixels; the box with its value takes the rest.
         assert explorer.ink(".frame .cursor", 255) > 1000
 
 
@@ -212,7 +212,7 @@ def _(explorer: Alone, truth: Truth) -> None:
 
 @row("Keyboard navigation")
 def _(explorer: Alone, truth: Truth) -> None:
-    """The whole of it is ``test_attention_access.py``."""
+    """``test_attention_access.py`` tests all keys."""
     explorer.open()
     explorer.stage.focus()
     press(explorer.page, "ArrowRight", "ArrowDown", "ArrowDown", "ArrowRight")
@@ -235,7 +235,7 @@ def _(explorer: Alone, truth: Truth) -> None:
 
 @row("Colour-blind care")
 def _(explorer: Alone, truth: Truth) -> None:
-    """More weight is darker, whatever the hue: read from the pixels."""
+    """A larger weight is darker, whatever the hue; measured on the pixels."""
     explorer.open()
     pixels = explorer.page.locator(".stage canvas").first.evaluate(
         "(canvas) => [...canvas.getContext('2d').getImageData(0, 0, 10, 10).data]"
@@ -262,7 +262,7 @@ def test_the_map_stands_still_while_one_sweeps_over_the_heads(explorer: Alone) -
             one.evaluate("(one) => one.getBoundingClientRect().top")
             for one in (explorer.page.locator(".stage"), explorer.head("cross.1.mean"))
         ]
-        places.add(tops[0] - tops[1])  # however far the page is scrolled
+        places.add(tops[0] - tops[1])  # independent of scrolling
     assert len(places) == 1
 
 
@@ -346,7 +346,7 @@ def test_models_of_other_shapes_have_no_difference(bare: Bare, truth: Truth) -> 
 
 
 def test_a_long_input_is_shaded_up_to_its_largest_weight(bare: Bare, sort: Checkpoint) -> None:
-    """Of 50 tokens each gets little, which would be next to no colour."""
+    """Among 50 tokens each weight is small, and would have almost no colour."""
     text = "thequickbrownfoxjumpsoverthelazydogandrunsawayfast"
     attention = attention_of(sort, text, "".join(sorted(text)))
     weights = attention["cross"][1, 0]
@@ -382,13 +382,13 @@ def test_where_a_person_is_stays_until_the_page_says_otherwise(bare: Bare, truth
     expect(title).to_have_text("Decoder self-attention, layer 2, head 2")
     told = explorer.place
     assert "tokens=w2+w4" in told
-    # New numbers under the same turn: the person's choice stands; under a new one, the page's.
+    # New data under the same turn keep the user's choice; a new turn sets the page's.
     explorer.shown.draw(pack([side(truth, "again")], Message("head=encoder.0.0", 1)))
     expect(title).to_have_text("Decoder self-attention, layer 2, head 2")
     explorer.shown.draw(pack([side(truth)], Message("head=encoder.0.0", 2)))
     explorer.page.mouse.move(0, 0)
     expect(title).to_have_text("Encoder self-attention, layer 1, head 1")
-    # Told the same words, it stands where it stood.
+    # Given the state that it reported before, the explorer shows it again.
     explorer.shown.draw(pack([side(truth)], Message(told, 3)))
     expect(title).to_have_text("Decoder self-attention, layer 2, head 2")
 

@@ -1,4 +1,4 @@
-"""The time slider: every moment shows its own weights; it plays, and new moments move nobody."""
+"""The time slider: each moment shows its weights, it plays, and new moments keep the position."""
 
 import re
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def config() -> RunConfig:
 
 @dataclass
 class Recorded:
-    """Histories of one run: after each moment."""
+    """One run's attention histories, one after each recorded moment."""
 
     run_id: str
     histories: list[AttentionHistory]
@@ -58,7 +58,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
 
 
 def place(page: Page) -> tuple[int, int]:
-    """At which moment the slider stands, counted from 0, and which is the last."""
+    """The slider's current moment, counted from 0, and its last."""
     slider = page.get_by_role("slider")
     return int(slider.get_attribute("aria-valuenow") or -1), int(
         slider.get_attribute("aria-valuemax") or -1
@@ -66,7 +66,7 @@ def place(page: Page) -> tuple[int, int]:
 
 
 def large_map(page: Page) -> np.ndarray:
-    """How dark each cell of the large map is: [query, key]."""
+    """The darkness of each cell of the large map, from 0 to 255: [query, key]."""
     red = page.locator("canvas.map").evaluate(
         "canvas => [canvas.height, canvas.width, Array.from(canvas.getContext('2d')"
         ".getImageData(0, 0, canvas.width, canvas.height).data.filter((_, i) => i % 4 === 0))]"
@@ -75,7 +75,7 @@ def large_map(page: Page) -> np.ndarray:
 
 
 def moments_told(shown: BarePage) -> None:
-    """From now on the steps that the widget tells the page's chart are kept."""
+    """Record the moments that the widget announces to the page's chart, in ``window.told``."""
     shown.page.evaluate(
         "() => { window.told = [];"
         " addEventListener('workbench-moment', (event) => told.push(event.detail)); }"
@@ -98,11 +98,11 @@ def test_every_moment_shows_its_own_weights(bare: Bare, recorded: Recorded) -> N
         expect(slider).to_have_attribute("aria-valuetext", re.compile(f"^Step {step} of {STEPS}"))
         weights = history.weights(0, "decoder")[moment, 0, 1].astype(int)
         seen = large_map(page)
-        # Of two cells that may be looked at, the darker is the one with more weight.
+        # Of two allowed cells, the one with more weight is at least as dark.
         rows, columns = np.tril_indices(len(weights))
         order = np.argsort(weights[rows, columns], kind="stable")
         assert (np.diff(seen[rows, columns][order]) >= 0).all()
-        # What a causal attention cannot look at is grey, whatever its weight.
+        # Cells that the causal mask hides are grey, whatever their weight.
         assert set(seen[np.triu_indices(len(weights), 1)]) == {255 - 232}
         right = int(history.right(0)[moment].sum())
         expect(page.locator(".answers .verdict").first).to_contain_text(f"{right}")
@@ -140,7 +140,7 @@ def test_a_step_clicked_in_the_chart_is_gone_to(bare: Bare, recorded: Recorded) 
     ask("another", steps[2])
     assert place(page)[0] == 4
     page.get_by_role("application").focus()
-    page.keyboard.press("ArrowRight")  # a cell: its weight at every moment
+    page.keyboard.press("ArrowRight")  # chooses a cell: its weight is drawn at every moment
     line = page.locator("polyline.cell")
     expect(line).to_be_visible()
     assert len((line.get_attribute("points") or "").split()) == len(steps)
@@ -164,7 +164,7 @@ def test_playing_goes_to_the_end_and_can_be_paused(bare: Bare, recorded: Recorde
 def test_who_asks_for_less_motion_gets_a_moment_a_second(bare: Bare, recorded: Recorded) -> None:
     page = bare(WIDGET, recorded.message(), motion="reduce").page
     expect(page.get_by_label("Speed")).to_have_count(0)
-    # Nobody waits here: what the widget asks to wait for is written down.
+    # The test does not wait: timers fire at once, and their delays are recorded.
     page.evaluate(
         """() => {
           const wait = window.setTimeout;
@@ -205,20 +205,20 @@ def test_new_moments_arrive_without_moving_the_person(bare: Bare, recorded: Reco
     shown.draw(recorded.message(moment=7))
     assert place(page) == (2, 8)
     expect(slider).to_be_focused()
-    expect(slider).to_have_attribute("data-kept", "yes")  # drawn on, not made again
+    expect(slider).to_have_attribute("data-kept", "yes")  # updated, not created again
     expect(page.locator(".large h4")).to_have_text("Encoder self-attention, layer 1, head 2")
-    # The weight of the cell at the newest moment, too.
+    # The readout has the cell's weight at the newest moment, too.
     weights = recorded.histories[7].weights(0, "encoder")[:, 0, 1, 0, 0] / 255
     expect(page.locator(".readout")).to_contain_text(
         f"{weights[2]:.2f} now, {weights[0]:.2f} at first, {weights[8]:.2f} at last."
     )
-    shown.press("End")  # who stands at the newest moment goes on with the run
+    shown.press("End")  # at the newest moment, it follows the run
     shown.draw(recorded.message(moment=8))
     assert place(page) == (9, 9)
 
 
 def test_the_slider_of_few_moments(bare: Bare, recorded: Recorded) -> None:
-    """The untrained model's maps, before the first update."""
+    """Two moments: before and after the first update."""
     assert len(moments(1)) == 2
     page = bare(WIDGET, recorded.message(moment=0)).page
     assert place(page) == (1, 1)

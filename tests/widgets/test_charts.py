@@ -1,4 +1,4 @@
-"""The charts of one run and of many: what they draw, zoom, point and read by keys."""
+"""The charts of one run and of several: drawing, zoom, cursor, and keyboard."""
 
 import math
 from typing import Any
@@ -18,7 +18,7 @@ def loss(step: int) -> float:
 
 
 def one_run(last: int = 1000, **more: Any) -> dict[str, Any]:
-    """Of each step: a training loss; of each hundredth: an evaluation."""
+    """The data of one run: a training loss at each step, an evaluation every 100 steps."""
     evaluated = range(0, last + 1, 100)
     return {
         "run": "abc",
@@ -78,7 +78,7 @@ def numbers(page: Page, selector: str, attribute: str) -> list[float]:
 
 
 def range_shown(shown: BarePage) -> str:
-    """What the loss chart says it shows: "0 to 2000"."""
+    """The x range in the label of the loss chart, such as "0 to 2000"."""
     return (shown.page.locator(".plot.loss").get_attribute("aria-label") or "").split(", ")[-1]
 
 
@@ -87,7 +87,7 @@ def test_baselines_stay_on_the_chart_when_it_is_zoomed(bare: Bare) -> None:
     chart = shown.page.locator(".plot.loss")
     lines = chart.locator("polyline.untrained, polyline.level")
     expect(lines).to_have_count(3)
-    # What needs no model is a few words at the axis, which do not lie over each other.
+    # Baselines that need no model are labelled at the axis; their labels do not overlap.
     guesses = chart.locator("text.level")
     expect(guesses).to_have_text(["uniform guess 3.30", "guess by frequency 2.90"])
     first, second = numbers(shown.page, ".plot.loss text.level", "y")
@@ -105,7 +105,7 @@ def test_baselines_stay_on_the_chart_when_it_is_zoomed(bare: Bare) -> None:
 
 
 def test_what_names_a_guess_covers_no_curve(bare: Bare) -> None:
-    """A run that learns nothing stays near the guesses to its end."""
+    """A run that learns nothing stays near the lines of the guesses to its end."""
     level = [[step, 3.3 + 0.1 * (step // 10 % 3 - 1)] for step in range(0, 2001, 10)]
     train = [[step, value, step / 50, step * 64] for step, value in level]
     shown = bare(LIVE, one_run(train=train, evaluation=level, uniform=3.35, unigram=3.25))
@@ -131,23 +131,23 @@ def test_a_loss_that_explodes_is_drawn_on_a_logarithmic_axis(bare: Bare) -> None
     assert 4 <= ticks.count() <= 8
     box.uncheck()
     shown.draw(one_run(train=train[:-1], evaluation=[[0, 3.4]]))
-    expect(box).not_to_be_checked()  # as the person left it
+    expect(box).not_to_be_checked()  # as the user left it
 
 
 def test_the_axis_can_be_steps_seconds_or_tokens(bare: Bare) -> None:
     shown = bare(LIVE, one_run())
     chart, axis = shown.page.locator(".plot.loss"), shown.page.get_by_label("x axis")
-    assert range_shown(shown) == "0 to 2000"  # as far as is planned
+    assert range_shown(shown) == "0 to 2000"  # to the last planned step
     axis.select_option("tokens")
     expect(chart).to_contain_text("tokens read, padding included")
     assert range_shown(shown) == "0 to 64K"
     axis.select_option("seconds")
     assert range_shown(shown) == "0 to 20"
-    # An evaluation lies where the training was by then: at the tenth of 11 points, 18 of 20 s.
+    # An evaluation is drawn at its step's time: the tenth of 11 points at 18 of 20 s.
     dots = numbers(shown.page, ".plot.loss circle.evaluation", "cx")
     assert dots[9] == pytest.approx(dots[0] + 0.9 * (dots[10] - dots[0]), abs=0.2)
     shown.draw(one_run(train=[[step, loss(step)] for step in range(1, 1001)]))
-    expect(axis).to_be_hidden()  # nobody knows how long the steps took
+    expect(axis).to_be_hidden()  # the times of the steps are unknown
 
 
 def test_a_zoom_survives_new_points(bare: Bare) -> None:
@@ -241,7 +241,7 @@ def test_the_moment_of_the_time_slider_is_marked(bare: Bare) -> None:
     shown.page.get_by_role("button", name="last third").click()
     expect(line).to_have_count(1)
     stand_at(0)
-    expect(line).to_have_count(0)  # out of sight
+    expect(line).to_have_count(0)  # outside the zoom
 
 
 def test_a_logarithmic_loss_shows_a_loss_of_nothing_at_the_bottom(bare: Bare) -> None:
@@ -250,7 +250,7 @@ def test_a_logarithmic_loss_shows_a_loss_of_nothing_at_the_bottom(bare: Bare) ->
     shown = bare(LIVE, data)
     shown.page.get_by_label("logarithmic loss").check()
     heights = numbers(shown.page, ".plot.loss circle.evaluation", "cy")
-    assert max(heights) == heights[-1] == 142  # of the axis
+    assert max(heights) == heights[-1] == 142  # the axis
     # Equal ratios are equal distances.
     labels = shown.page.locator(".plot.loss text[text-anchor=end]:not(.level)").all_text_contents()
     ticks = [float(text) for text in labels]
@@ -283,7 +283,7 @@ def test_what_the_loss_means_is_said_against_the_baselines(bare: Bare) -> None:
     ):
         shown = bare(LIVE, one_run(uniform=uniform, unigram=unigram, evaluated_on=MARKUP))
         verdict = shown.page.locator(".verdict")
-        # What one can feel comes first.
+        # The verdict begins with the probability of the right token.
         expect(verdict).to_contain_text("Right token: 3.3 % → 79.7 % likely")
         expect(verdict).to_contain_text(says)
         expect(verdict).to_contain_text(MARKUP)
@@ -342,7 +342,7 @@ def test_a_zoom_is_kept_while_runs_go_on(bare: Bare) -> None:
     assert [charts.get_attribute(f"aria-value{end}") for end in ("min", "max")] == ends
     whole.click()
     expect(charts).to_have_attribute("aria-valuemax", "5000")
-    # Over other numbers it would be another range.
+    # Another unit of x ends the zoom: the range would be another one.
     drag(shown.page, ".plot", 100, 200)
     shown.draw(two_runs(5000, column=1, unit="seconds"))
     expect(charts).to_have_attribute("aria-valuemax", "100")
@@ -360,7 +360,7 @@ def test_what_was_not_measured_leaves_a_gap(bare: Bare) -> None:
         ["300", "2.41", "15.0 %"],
     ]
     assert rows(shown)[1][4:] == ["–", "–"]
-    # A run of one point is a dot; on a logarithmic axis, step 0 has no place.
+    # A run of one point is drawn as a dot; a logarithmic axis leaves out step 0.
     expect(shown.page.locator(".chart-0 circle.run-1")).to_have_count(1)
     expect(shown.page.locator(".charts")).to_have_attribute("aria-valuemin", "50")
 
@@ -382,7 +382,7 @@ def test_a_baseline_names_the_runs_that_it_holds_for(bare: Bare) -> None:
     shown = bare(COMPARE, two_runs(), scheme="dark")
     lines = shown.page.locator(".baselines > span")
     expect(lines).to_have_text(["untrained model: 6.5", "uniform guess, ln|V|: 3.3"])
-    expect(lines.first.get_by_role("img")).to_have_count(0)  # of all runs
+    expect(lines.first.get_by_role("img")).to_have_count(0)  # holds for all runs
     expect(lines.last.get_by_role("img", name=f"of {MARKUP}")).to_have_count(1)
     expect(shown.page.locator(".chart-0 polyline.baseline")).to_have_count(2)
     expect(shown.page.locator(".chart-1 polyline.baseline")).to_have_count(0)

@@ -1,4 +1,4 @@
-"""Steps, beams and branches of decoding alone, against the library's own numbers."""
+"""The decoding widgets (steps, beam, branches) alone, against the library's numbers."""
 
 import math
 import re
@@ -112,7 +112,7 @@ def test_steps_are_walked_by_keys_and_tell_where_one_is(bare: Bare) -> None:
     assert [float(text) for text in shares] == pytest.approx(
         side().attention[2, 1, 1].tolist(), abs=0.0051
     )
-    # The steps may have been told before: it pauses for less than a busy machine takes to choose.
+    # The widget reports after a short pause; on a busy machine the step may come in a first report.
     shown.page.wait_for_function("window.sent.at(-1)?.[2].includes('look')")
     assert shown.sent[-1] == ["state", "place", "step=3&look=1.1"]
 
@@ -154,7 +154,7 @@ def test_candidates_are_cut_as_the_library_cuts(bare: Bare) -> None:
 
 
 def test_a_choice_is_drawn_before_the_server_has_answered(bare: Bare) -> None:
-    """What is known already is drawn in the same task as the click, and is then confirmed."""
+    """What is known already is drawn in the click's own task; the server's answer confirms it."""
     shown = bare(STEPS, message(place="step=3"))
     rival = shown.page.locator(".candidates button").nth(1)
     token = VOCABULARY.index(rival.get_attribute("data-token") or "")
@@ -166,11 +166,11 @@ def test_a_choice_is_drawn_before_the_server_has_answered(bare: Bare) -> None:
           return [...root.querySelectorAll(".output button, .where")].map((one) => one.textContent);
         }"""
     )
-    assert len(at_once) == 4  # three tokens; what follows is not there yet
+    assert len(at_once) == 4  # three tokens and .where; later tokens are unknown
     assert at_once[3].startswith(f"Step 3 of …: given “{VOCABULARY[token]}”")
     assert shown.sent == [["trigger", "choice", [4, 12, token]]]
     expect(shown.page.locator(".pending")).to_have_count(1)
-    # The server goes on from there, with the same numbers up to there.
+    # The server's answer has the same numbers up to the choice.
     before = side()
     log_prob = torch.from_numpy(before.logits[2]).double().log_softmax(-1)[token].item()
     answer = replace(
@@ -185,7 +185,7 @@ def test_a_choice_is_drawn_before_the_server_has_answered(bare: Bare) -> None:
     expect(where).to_have_text(at_once[3].replace("of …", "of 4"))
     texts = shown.page.locator(".output button").all_text_contents()
     assert texts[:3] == at_once[:3]
-    # The keyboard is on the candidate that is now written.
+    # The focus is on the candidate that is now written.
     expect(shown.page.locator(".candidates [aria-pressed=true]")).to_be_focused()
 
 
@@ -207,7 +207,7 @@ def test_what_a_person_wrote_is_marked_as_given_and_not_as_wrong(bare: Bare) -> 
     tokens = shown.page.locator(".output button")
     expect(tokens.nth(1)).to_have_class(re.compile("forced"))
     expect(tokens.nth(1)).not_to_have_class(re.compile("wrong"))
-    expect(tokens.nth(2)).to_have_class(re.compile("wrong"))  # that was the model's own
+    expect(tokens.nth(2)).to_have_class(re.compile("wrong"))  # written by the model
     expect(tokens.nth(2).locator(".instead")).to_have_text("target: b")
 
 
@@ -271,7 +271,7 @@ def test_the_beam_is_walked_by_keys_and_says_why(bare: Bare) -> None:
     here, why = page.locator("g[tabindex='0']"), page.locator(".why .reason")
     expect(page.locator("g[role=button]")).to_have_count(6)
     expect(page.locator("h3")).to_have_text("Beam of <b>2</b>")
-    # It begins at the answer; from there to its first token.
+    # The focus starts at the answer; ArrowLeft moves to its first token.
     expect(why).to_have_text("why <eos>")
     here.focus()
     shown.press("ArrowLeft", "ArrowLeft")
@@ -286,15 +286,15 @@ def test_the_beam_is_walked_by_keys_and_says_why(bare: Bare) -> None:
     expect(why).to_have_text("why b")
     shown.press("Enter")
     assert shown.sent == [["trigger", "open", 1]]
-    # One that ended keeps its place in the next step, and comes from itself.
+    # A finished hypothesis keeps its row in the next step, where it is its own parent.
     page.locator("g[data-column='2'][data-slot='1']").click()
     shown.press("ArrowLeft")
     expect(here).to_have_attribute("data-column", "1")
     expect(why).to_have_text("why I_TURN_RIGHT")
-    # Long tokens are told apart; the table has each that came to an end, the answer first.
+    # Long tokens can be told apart. The table lists each ended hypothesis, the answer first.
     drawn = page.locator("svg text").all_text_contents()
     assert {"I_TURN_LEFT", "I_TURN_RIGHT"} <= set(drawn)
-    # One that was dropped is struck through; a cross before it would call it wrong.
+    # A dropped hypothesis is struck through; a cross before it would call it wrong.
     struck = page.locator("svg text[text-decoration=line-through]")
     expect(struck).to_have_text(["b"])
     page.locator("summary").click()
@@ -338,7 +338,7 @@ def test_branches_are_walked_opened_compared_and_named(bare: Bare) -> None:
     page = shown.page
     line = page.locator("tbody tr").nth(1)
     expect(line.locator("button.name")).to_contain_text("<b>x</b>")
-    # What it shares is not written again; where it parts stands what was given.
+    # Tokens shared with the parent are not repeated; the first other token is the given one.
     expect(line.locator("td.shared")).to_have_count(2)
     expect(line.locator("td.parts .forced.wrong")).to_have_text("z")
     title = "<b>x</b>, step 3: z, probability > 99.99 %"
@@ -357,7 +357,7 @@ def test_branches_are_walked_opened_compared_and_named(bare: Bare) -> None:
         ["open", 1, 3],
         ["name", 0, "mine"],
     ]
-    # Drawn again, it has the keyboard where it was; the same again changes nothing.
+    # The focus stays where it was when the widget is drawn again.
     page.locator("button.name").nth(1).focus()
     shown.draw({"rows": [rows[0], {**rows[1], "compared": True}], "step": 2})
     expect(page.locator("button.name").nth(1)).to_be_focused()

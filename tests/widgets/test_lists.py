@@ -1,4 +1,4 @@
-"""Tables, files, links and the scatter of heads alone: what they show, send and keep."""
+"""The widgets for tables, files, links and the scatter of heads: what they show, send and keep."""
 
 import re
 from typing import Any
@@ -64,9 +64,9 @@ def test_runs_are_chosen_and_an_old_answer_undoes_nothing(bare: Bare) -> None:
     chosen = ["state", "chosen", {"ids": ["1", "2"], "turn": 2}]
     assert shown.sent[-1] == chosen
     expect(boxes.nth(2)).to_be_disabled()  # two at most
-    shown.draw(runs(ONE, TWO, THREE, chosen=["1"], turn=1))  # the answer to the first
+    shown.draw(runs(ONE, TWO, THREE, chosen=["1"], turn=1))  # the answer to the first choice
     expect(boxes.nth(1)).to_be_checked()
-    shown.draw(runs(ONE, TWO, THREE, chosen=["3"], turn=3))  # a newer one, as by an address
+    shown.draw(runs(ONE, TWO, THREE, chosen=["3"], turn=3))  # a newer one, as from an address
     expect(boxes.nth(1)).not_to_be_checked()
     expect(boxes.nth(2)).to_be_checked()
 
@@ -166,7 +166,7 @@ def test_the_line_of_an_exercise_is_of_the_address_there_is_now(bare: Bare) -> N
     [exercise] = lesson.exercises
     assert (exercise.title, exercise.question) == ("Heads (all)", "Which one, and why?")
     assert (exercise.page, exercise.query) == ("attention", {"input": "(a) [b] & c: d"})
-    shown.draw(None)  # a rerun takes nothing away that was typed
+    shown.draw(None)  # a rerun keeps what was typed
     expect(page.get_by_label("Title")).to_have_value("Heads [all]")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy the line").click()
@@ -252,7 +252,7 @@ def test_a_file_is_sent_piece_by_piece(bare: Bare) -> None:
     assert (kind, name, piece["place"], piece["name"]) == ("trigger", "piece", 0, MARKUP)
     assert piece["size"] == len(content)
     expect(state).to_contain_text(f"Sending {MARKUP}: 0.0 of 1.0 MB")
-    shown.draw({**data, "received": 1 << 20, "turn": "another"})  # not of this file
+    shown.draw({**data, "received": 1 << 20, "turn": "another"})  # the answer for another file
     assert len(shown.sent) == 1
     shown.draw({**data, "received": 1 << 20, "turn": piece["turn"]})
     page.wait_for_function("window.sent.length === 2")

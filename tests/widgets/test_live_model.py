@@ -1,4 +1,4 @@
-"""A model in one HTML file writes what it writes here, with the same attention; offline."""
+"""A model in one offline HTML file gives the same outputs and attention as in PyTorch."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +24,7 @@ from transformer.vocabulary import Vocabulary
 
 BUNDLED = {path.stem: path for path in sorted(Path("checkpoints").glob("*.safetensors"))}
 SAMPLE = ("dates", "pronunciation", "scan-length")
-"""Of letters in and out, of letters into words, and of words, where an answer is long."""
+"""Models tested by default: letters to letters, letters to sounds, words with long answers."""
 ANSWER = """([text, off]) => {
   const found = liveModel.answer(text, new Set(off));
   const weights = Object.fromEntries(
@@ -42,7 +42,7 @@ def _made(model: Transformer, words: Vocabulary) -> Checkpoint:
 
 
 def opened(page: Page, checkpoint: Checkpoint, folder: Path, examples: list[str]) -> Page:
-    """The model's file, from disk, with the network off."""
+    """The page, after it has opened the model's HTML file from disk."""
     path = folder / "live.html"
     path.write_bytes(live_page(checkpoint, "A <model> & more", examples))
     page.goto(path.as_uri())
@@ -141,7 +141,7 @@ def test_by_keyboard_a_token_shows_its_candidates(page: Page, tmp_path: Path) ->
 
 
 def test_every_setting_of_a_model_is_followed(page: Page, tmp_path: Path) -> None:
-    """Post-norm, learned positions, untied, shared, unscaled, swish, halves, bias, frames."""
+    """Covers post-norm, learned positions, untied and shared embeddings, swish, biases, frames."""
     vocabulary = Vocabulary("words", ["one", "two", "three"])
     for changes in (
         {"norm_first": False, "position_layout": "learned", "tie_embeddings": False},

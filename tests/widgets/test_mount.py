@@ -1,4 +1,4 @@
-"""How data comes to a component."""
+"""How ``Widget.draw`` passes data to a component."""
 
 import pytest
 
