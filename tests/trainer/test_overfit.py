@@ -1,4 +1,4 @@
-"""The overfit check, the file that keeps what it showed, and the loss of guessing by frequency."""
+"""The overfit check, the file that stores its result, and the loss of guessing by frequency."""
 
 import json
 import math
@@ -21,7 +21,7 @@ from transformer.trainer.overfit import PAIRS, STEPS, choose_pairs, run_overfit_
 
 @pytest.fixture(autouse=True)
 def _no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two limits only the processor's time counts: a busy machine cuts no check short."""
+    """Lift the limit on elapsed time (not on CPU time): a busy machine cuts no check short."""
     monkeypatch.setattr(overfit, "SECONDS", math.inf)
 
 
@@ -59,7 +59,7 @@ def test_the_model_of_a_task_learns_its_pairs_by_heart(name: str) -> None:
     assert not found.cut_short
     assert found.curve[0][0] == 0
     assert found.curve[-1] == [found.steps, found.loss]
-    # Its first loss is that of a model that knows nothing.
+    # The first loss is that of an untrained model.
     assert found.curve[0][1] > math.log(8)
 
 
