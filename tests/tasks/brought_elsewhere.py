@@ -1,4 +1,4 @@
-"""More files of pairs as people bring them: other languages, programs and forms."""
+"""More example files of pairs as users upload them: other languages, programs and formats."""
 
 import codecs
 import json
@@ -13,7 +13,7 @@ EMOJI: Pairs = [("😀", "grinning"), ("👩\u200d🚀 flies", "astronaut"), ("�
 
 
 def labelled(form: str, *, last: bool = False, mark: str = ",", header: str = "") -> Case:
-    """A column beside the pairs that only names each line: {n} is its number."""
+    """A case with a column of labels beside the pairs; {n} in ``form`` is the line's number."""
     lines = [
         mark.join([a, b, form.format(n=n)] if last else [form.format(n=n), a, b])
         for n, (a, b) in NUMBERED

@@ -1,4 +1,4 @@
-"""Files of pairs as people bring them: what is in them, what a person means, what must be said."""
+"""Example files of pairs as users upload them: content, intended pairs, expected notes."""
 
 import codecs
 import json
@@ -29,7 +29,7 @@ MANY: Pairs = [(f"go {n} steps", f"geh {n} Schritte") for n in range(30)]
 
 @dataclass(frozen=True)
 class Case:
-    """says: words of the notes; empty where nothing is to be said at all."""
+    """A file and its pairs. ``says``: words of the expected notes; empty if there are none."""
 
     name: str
     content: bytes
@@ -42,7 +42,7 @@ def text(lines: list[str], encoding: str = "utf-8", end: str = "\n") -> bytes:
 
 
 def rows(pairs: Pairs, mark: str = "\t", before: str = "", after: str = "") -> list[str]:
-    """Lines of pairs; {n} in what stands before or after is the line's number."""
+    """Lines of pairs; {n} in ``before`` and ``after`` is the line's number."""
     return [
         before.format(n=n) + one + mark + other + after.format(n=n)
         for n, (one, other) in enumerate(pairs)
@@ -164,7 +164,7 @@ GIVEN: dict[str, Case] = {
         "a.tsv", "▁a ▁b\tx\nc d\ty\n".encode(), [("▁a ▁b", "x"), ("c d", "y")], ("with ▁",)
     ),
 }
-"""The kinds of file that were seen to be misread."""
+"""Kinds of file that were misread before."""
 
 OTHERS: dict[str, Case] = {
     # header rows: names, languages, words found nowhere else, another type
@@ -200,7 +200,7 @@ OTHERS: dict[str, Case] = {
         FIVE,
         ("source is the source, target the target",),
     ),
-    # no header, though it may look like one
+    # no header, though the first line may look like one
     "no header": Case("a.tsv", text(rows(FIVE)), FIVE),
     "a list of languages": Case(
         "a.tsv",

@@ -1,4 +1,4 @@
-"""Whether a model was trained on an input: known of some tasks, and of others never guessed."""
+"""Whether a model was trained on an input: True or False where it is known, else None."""
 
 import pytest
 from hypothesis import given
@@ -15,7 +15,7 @@ from transformer.tasks.pronunciation import Pronunciation
 def test_what_is_held_out_was_never_trained_on_and_of_the_rest_nobody_knows(name: str) -> None:
     data, task = DataConfig(task=name), generated_task(name)
     said = {in_training(data, pair.source) for pair in task.held_out(40)}
-    # A date may be one of another day in another language, which training may have drawn.
+    # A date's text may mean another day in another language, which training may have drawn.
     assert said == {False} if name != "dates" else said <= {False, None}
     assert {in_training(data, pair.source) for pair in task.epoch(1, 0, 8)} == {None}
 

@@ -1,4 +1,4 @@
-"""Files of pairs as people bring them: each is rightly understood, and what was taken is said."""
+"""Files of pairs as users upload them: each is read as intended, and the notes say how."""
 
 import codecs
 import io
@@ -43,8 +43,8 @@ def test_a_file_is_read_as_a_person_means_it(name: str, tmp_path: Path) -> None:
         assert words in said
     if not case.says:
         assert said == ""
-    # The same for both: the terminal's sentences are the page's, and what a run keeps is
-    # read as it stands, whatever its first line looks like.
+    # The terminal and the page show the same sentences, and a run's copy of the pairs is read
+    # as it stands, whatever its first line looks like.
     assert " ".join(read.interpretation.sentences()) in said
     assert [tuple(pair) for pair in read_data(tmp_path / "data.tsv").pairs] == case.pairs
     plain = json.loads(json.dumps(asdict(found)))
@@ -79,7 +79,7 @@ def test_the_commands_say_what_was_taken(
     )
 
 
-# --- what is understood can be changed ----------------------------------------------------------
+# --- choices of the user ------------------------------------------------------------------------
 
 
 def read(content: bytes, **choices: object) -> Pairs:
@@ -166,7 +166,7 @@ def test_two_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 
 
 def test_texts_that_look_equal_are_one_source_for_the_split() -> None:
-    """Else a model would be asked what it has seen, written in other characters."""
+    """Otherwise a held-out source could be a trained one in other characters."""
     from transformer.tasks import Pair
 
     pairs = [
@@ -180,7 +180,7 @@ def test_texts_that_look_equal_are_one_source_for_the_split() -> None:
 
 
 def test_what_a_run_keeps_is_read_as_it_stands(tmp_path: Path) -> None:
-    """A first pair that looks like a header was a pair when the run was made."""
+    """In a run's copy of the pairs, a first line that looks like a header is a pair."""
     path = tmp_path / "data.tsv"
     path.write_bytes(b'english\tgerman\n"a, b"\tc\ngo\tgeh\n')
     assert [tuple(pair) for pair in read_data(path).pairs] == [
@@ -200,7 +200,7 @@ def test_a_large_file_is_streamed(lines: int, tmp_path: Path) -> None:
 
 
 def test_what_we_export_comes_back_unchanged() -> None:
-    """It opens in a spreadsheet, where no text runs as a formula and a number stays one."""
+    """A spreadsheet runs no text of the export as a formula, and its numbers stay numbers."""
     pairs = [
         *(("12-17", "-5"), ("x", "- Hallo"), ("=1+1", "+7,5 %")),
         *(("'quoted'", "@home"), ("a, b", "c")),

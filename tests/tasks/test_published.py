@@ -1,4 +1,4 @@
-"""Pronunciation and SCAN: the data, and that they are split as published."""
+"""Pronunciation and SCAN: the data, and their published splits."""
 
 from collections import Counter
 
@@ -29,7 +29,7 @@ PUBLISHED = {
 
 
 def act(command: str) -> list[str]:
-    """What a command means, read word by word: shares nothing with the grammar that made it."""
+    """The actions of a command, parsed word by word, independently of the grammar in the code."""
     words = command.split()
     for joint in ("and", "after"):
         if joint in words:

@@ -1,4 +1,4 @@
-"""Dates and number words: right by Babel, datetime and num2words, split by what they mean."""
+"""Dates and number words: checked with Babel, datetime and num2words; split by meaning."""
 
 import re
 from datetime import date, timedelta
@@ -34,7 +34,7 @@ def built(name: str) -> GeneratedTask:
 
 
 def test_the_file_of_formats_is_what_its_script_makes() -> None:
-    """The same bytes, and so every run of the script with this Babel."""
+    """With this version of Babel the script makes the same bytes every time."""
     assert make_dates.OUT.read_bytes() == make_dates.content().encode()
 
 
@@ -49,7 +49,7 @@ def test_a_date_is_written_as_babel_writes_it(day: date, which: tuple[str, str])
     code, length = which
     place = 3 * make_dates.LANGUAGES.index(code) + make_dates.LENGTHS.index(length)
     text = formats()[place].write(day)
-    # Spaces and apostrophes as a keyboard has them; nothing else may differ.
+    # Only spaces and apostrophes differ: ours are those of a keyboard.
     assert text == re.sub(r"\s", " ", format_date(day, length, code)).replace("’", "'")
     task = built("dates")
     assert task.answer(text) == day.isoformat()
@@ -57,7 +57,7 @@ def test_a_date_is_written_as_babel_writes_it(day: date, which: tuple[str, str])
 
 
 def test_no_text_means_two_days() -> None:
-    """Years have four digits everywhere, so one leap year and the weekdays of two say it all."""
+    """All years have four digits, so two years, one of them a leap year, cover every case."""
     meant: dict[str, date] = {}
     for number in range(731):
         day = date(2023, 1, 1) + timedelta(number)
@@ -71,7 +71,7 @@ def test_no_text_means_two_days() -> None:
     [
         *("", "2021", "8 mars", "2021-13-01", "30 février 2021", "31.06.2021", "8.3.21"),
         "Montag, 9. März 2021",  # it was a Tuesday
-        "Tuesday, 9 March 2021",  # not the order of English here
+        "Tuesday, 9 March 2021",  # our English dates have another order
         "8 Mars 2021",
     ],
 )
@@ -89,14 +89,14 @@ def test_dates_that_people_know() -> None:
 
 
 def wanted(number: int, language: str) -> str:
-    """What num2words writes, but for a slip: a one before "tausend" has no s."""
+    """The text of num2words, with one error corrected: a one before "tausend" has no s."""
     text = num2words(number, lang=CODES[language])
     return text.replace("einstausend", "eintausend") if language == "German" else text
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_part_of_a_number_is_written_as_num2words_writes_it(language: str) -> None:
-    """What follows thousands, whole thousands, and numbers of both."""
+    """Covers numbers below 1,200, whole thousands, and random larger numbers."""
     write, random = LANGUAGES[language][0], Random(language)
     numbers = [*range(1200), *random.sample(range(1200, LIMIT), 600)]
     for number in [*numbers, *range(2000, LIMIT, 7000), 1_000, 2_000, LIMIT - 1]:
@@ -120,13 +120,13 @@ def test_every_number_is_written_as_num2words_writes_it(language: str) -> None:
 
 
 def test_where_num2words_slips_it_still_does() -> None:
-    """Else the exception above can go."""
+    """Once num2words is right, ``wanted`` needs no correction."""
     assert num2words(101_000, lang="de") == "einhunderteinstausend"
     assert german(101_000) == "einhunderteintausend"
 
 
 def test_no_text_means_two_numbers() -> None:
-    """Beyond a thousand each language has its own word; below, "six" is two languages' own."""
+    """Numbers below 1,000 suffice: each language has its own word for 1,000 ("six" is in two)."""
     meant: dict[str, int] = {}
     for number in range(1000):
         for write, _ in LANGUAGES.values():
@@ -172,9 +172,9 @@ def test_every_digit_but_a_zero_has_a_word(number: int, language: str) -> None:
     places = digit_places(LANGUAGES[language][0](number))
     assert places is not None
     spoken = {power for power in range(6) if number // 10**power % 10}
-    # A ten names its zero too.
+    # A word such as "ten" gives its zero too.
     assert spoken <= places.keys() <= {power for power in range(6) if number >= 10**power}
-    # A word of the hundreds names nothing else.
+    # A word for the hundreds gives no other digit.
     for power in (2, 5):
         others = {i for other, where in places.items() if other != power for i in where}
         assert not others & set(places.get(power, ()))
@@ -190,7 +190,7 @@ def test_what_is_held_out_is_held_out_in_every_language(name: str) -> None:
     seen = {pair.target for number in range(3) for pair in task.epoch(1, number, 128)}
     assert len(seen) > 3000
     assert not held_out & seen
-    # By the meaning, however it is written: a number's own word, a day in each format.
+    # Held out by meaning: a number in every language, a day in every format.
     for target in list(held_out)[:20]:
         if name == "dates":
             texts = [one.write(date.fromisoformat(target)) for one in formats()]

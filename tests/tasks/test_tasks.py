@@ -1,4 +1,4 @@
-"""Tasks: right answers, disjoint splits, and files that people bring."""
+"""Tasks: right answers, disjoint splits, and users' own files of pairs."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -110,7 +110,7 @@ def test_held_out_pairs_are_the_same_for_every_run(name: str) -> None:
     task = generated_task(name)
     many = task.held_out(200)
     assert len({pair.source for pair in many}) == len(many) == 200
-    # A quick evaluation uses the first of what a thorough one uses.
+    # A short evaluation uses the first pairs of a long one.
     assert generated_task(name).held_out(50) == many[:50]
 
 
@@ -176,7 +176,7 @@ def test_csv_quotes_protect_commas_and_quotes() -> None:
 
 
 def test_tsv_quotes_and_commas_are_text() -> None:
-    """Sentences quote and pause; only a tab separates here."""
+    """Sentences contain quotes and commas; only a tab separates here."""
     found = parse_pairs(b'"Yes", he said, "no\tIt\'s "so"\n')
     assert found.pairs == [Pair('"Yes", he said, "no', 'It\'s "so"')]
 
@@ -184,7 +184,7 @@ def test_tsv_quotes_and_commas_are_text() -> None:
 @pytest.mark.parametrize("word", ["NA", "null", "None", "nan", "1e5", "007", "TRUE", "#x", "="])
 @pytest.mark.parametrize("comma", [False, True])
 def test_every_cell_is_text(word: str, comma: bool) -> None:
-    """A table reader would make numbers and gaps of these."""
+    """A reader of tables would turn these into numbers or missing values."""
     line = f"{word}{',' if comma else chr(9)}{word}\n"
     assert parse_pairs(line.encode(), comma=comma).pairs == [Pair(word, word)]
 
@@ -249,7 +249,7 @@ pairs_of = st.builds(Pair, texts, texts)
 @given(st.lists(pairs_of, min_size=1, max_size=6))
 def test_written_pairs_are_read_back(pairs: list[Pair]) -> None:
     if any(pair.source.startswith("\ufeff") for pair in pairs):
-        return  # at the start of a file, or of one that was joined to it, it is a byte order mark
+        return  # a byte order mark at the start of a file, or of one appended to it
     assert parse_pairs(write_pairs(pairs).encode()).pairs == pairs
 
 
@@ -273,7 +273,7 @@ def test_the_seven_bundled_pairs() -> None:
             assert 10 <= len(text.split()) <= 45
 
 
-# --- A person's own pairs as a task ----------------------------------------------------------
+# --- A user's own pairs as a task ------------------------------------------------------------
 
 few_sources = st.lists(
     st.builds(Pair, st.sampled_from("abcdefgh"), st.text("xyz", min_size=1, max_size=3)),
@@ -309,7 +309,7 @@ def test_the_split_is_by_source_even_with_duplicates(
     assert not seen & unseen
     assert seen
     assert abs(len(unseen) - max(1, share * len(sources))) <= 0.5
-    # The order of the lines decides nothing.
+    # The split does not depend on the order of the lines.
     other = own(pairs[::-1], held_out=share)
     assert {pair.source for pair in other.held_out(len(pairs))} == unseen
 
@@ -334,7 +334,7 @@ def test_epochs_are_shuffled_again() -> None:
 @pytest.mark.parametrize("tokens", ["characters", "words", "bpe"])
 @pytest.mark.parametrize("held_out", [0.0, 0.3])
 def test_both_vocabularies_know_all_pairs(tokens: str, held_out: float) -> None:
-    """Held-out pairs too, or evaluation would stop at the first new word."""
+    """Includes held-out pairs, or evaluation would stop at the first unknown word."""
     pairs = read_pairs(SEVEN_PAIRS).pairs
     task = own(pairs, tokens=tokens, held_out=held_out)
     source_length, target_length = task.longest()
@@ -409,7 +409,7 @@ def test_errors_of_own_pairs_are_told_apart_by_tokens(tokens: str) -> None:
     assert task.error_kind(pair, pair.target) == ""
     assert task.error_kind(pair, "") == "nothing written"
     assert task.error_kind(pair, "eins") == "too short"
-    # A byte-pair vocabulary cannot cut the names of special tokens; an output may hold them.
+    # An output may hold names of special tokens, which a byte-pair vocabulary cannot encode.
     assert task.error_kind(pair, "<bos>" * 20 + " <unk>" * 20) in ("too long", "nothing right")
     if tokens == "words":
         assert task.error_kind(pair, "eins zwei vier") == "one token wrong"
