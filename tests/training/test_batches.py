@@ -1,4 +1,4 @@
-"""The stream of batches: what is in it, in which order, and how several processes share it."""
+"""The stream of batches: its content, its order, and how several processes share it."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -66,13 +66,13 @@ def test_another_seed_draws_other_batches() -> None:
     drawn = []
     for seed in (1, 2):
         changed = replace(config, training=config.training.replace(seed=seed))
-        epoch = some_batches(task, changed, 32)  # all of it, so that another order is not enough
+        epoch = some_batches(task, changed, 32)  # a whole epoch, so that another order alone fails
         drawn.append({tuple(map(tuple, batch.source.tolist())) for batch in epoch})
     assert not drawn[0] & drawn[1]
 
 
 def test_little_of_a_batch_is_padding() -> None:
-    """Texts of similar length stand together; in random order a third would be padding."""
+    """Texts of similar length share a batch; in random order a third would be padding."""
     task, config = made(batch_size=32)
     padding = total = 0
     for share in islice(training_batches(task, config.model, config.training), 64):
@@ -121,7 +121,7 @@ def first_rows(share: Share) -> list[list[int]]:
 def test_a_stream_that_starts_later_goes_on_alike(
     tmp_path: Path, count: int, batch_size: int
 ) -> None:
-    """What a resumed run reads: into a pool, over its edge, and over that of an epoch."""
+    """As a resumed run reads: from within a pool, across pools, and across epochs."""
     file = tmp_path / "pairs.tsv"
     file.write_text("".join(f"s{i} {'a ' * (i % 3)}x\tt{i}\n" for i in range(count)))
     task, config = made("pairs", pairs=file, data={"held_out": 0.0}, batch_size=batch_size)
@@ -134,7 +134,7 @@ def test_a_stream_that_starts_later_goes_on_alike(
 
 
 def test_the_next_pool_is_encoded_little_by_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All at once, it would keep a graphics card waiting."""
+    """Encoding a whole pool at once would keep a graphics card waiting."""
     task, config = made("reverse", batch_size=4)
     sizes: list[int] = []
 
@@ -147,11 +147,11 @@ def test_the_next_pool_is_encoded_little_by_little(monkeypatch: pytest.MonkeyPat
     first, *others = sizes
     assert first == 4 * batches.POOL
     assert max(others) == 4
-    assert sum(others) == 5 * first - 4  # the part for the batch after these is still to come
+    assert sum(others) == 5 * first - 4  # the last 4 are encoded with the batch after these
 
 
 def test_the_shares_of_several_processes_make_the_whole_batch(tmp_path: Path) -> None:
-    """Also where the last batch has fewer pairs than there are processes."""
+    """Includes a last batch with fewer pairs than there are processes."""
     file = tmp_path / "pairs.tsv"
     file.write_text("".join(f"s{i} {'a ' * (i % 3)}x\tt{i} y\n" for i in range(9)))
     task, config = made("pairs", pairs=file, data={"held_out": 0.0}, batch_size=4)
@@ -170,7 +170,7 @@ def test_the_shares_of_several_processes_make_the_whole_batch(tmp_path: Path) ->
 
 
 def test_a_widened_batch_has_the_same_loss() -> None:
-    """What a graphics card pads, so that many batches share a shape, must not be seen."""
+    """The padding that lets batches share a shape on a graphics card changes no loss."""
     task, config = made(model={"max_length": 13})
     training = Training(fresh(config).double(), task, config.training)
     shapes = set()

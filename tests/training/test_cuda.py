@@ -1,4 +1,4 @@
-"""A graphics card computes what the processor does. Without one, all of this is skipped."""
+"""A graphics card computes what the processor does. Without a card, all tests are skipped."""
 
 import json
 import random
@@ -41,13 +41,13 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is 
 
 
 def twins(layout: str, **changes: Any) -> tuple[Transformer, Transformer]:
-    """One random model in float64 on the processor, and on the card."""
+    """A random model in float64 on the processor, and the same one on the card."""
     changes = LAYOUTS[layout] | {"max_length": 40} | changes
     return wild_model(3, **changes).double(), wild_model(3, **changes).double().to(CARD)
 
 
 def ids(rows: int, length: int) -> Tensor:
-    """The same at every call; the second row is padded."""
+    """Token ids, the same at every call; the second row is padded."""
     found = torch.randint(4, 9, (rows, length), generator=torch.Generator().manual_seed(5))
     found[1:2, length // 2 :] = 0
     return found
@@ -143,7 +143,7 @@ def test_a_checkpoint_is_scored_on_the_card(capsys: pytest.CaptureFixture[str]) 
 
 
 def on_card(**changes: Any) -> Training:
-    """A training of 30 steps, in which most shapes of batches come again and again."""
+    """A training of 30 steps on the card, in which most batch shapes recur."""
     task, config = made(steps=30, eval_every=10, batch_size=8, **changes)
     return Training(fresh(config).to(CARD), task, config.training, World(device=CARD))
 
@@ -155,7 +155,7 @@ def graphs(training: Training) -> int:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_run_goes_on_bit_for_bit(precision: str) -> None:
-    """Dropout included; what was replayed before comes again, and the other way round."""
+    """Includes dropout, and steps that one run replays from a graph and the other does not."""
     changes = {"precision": precision, "model": {"dropout": 0.1}}
     whole, half = on_card(**changes), on_card(**changes)
     torch.cuda.manual_seed(1)
@@ -192,7 +192,7 @@ def test_what_cannot_be_recorded_runs_as_it_is() -> None:
 
     def waits(batch: Batch, scale: float | Tensor) -> Tensor:
         total = Training._backward(training, batch, scale)
-        assert total.item() > 0  # waits for the card, which no graph can
+        assert total.item() > 0  # waits for the card, which a graph cannot record
         return total
 
     assert training._graphed is not None

@@ -1,4 +1,4 @@
-"""Several processes train as one, as torchrun starts them, and resume as themselves."""
+"""Several processes, started as by torchrun, train as one and resume bit for bit."""
 
 import gc
 import os
@@ -44,17 +44,17 @@ TRAIN = ("-m", "transformer", "train")
 
 
 def config(dropout: float = 0.1, precision: str = "fp32", optimizer: str = "adam") -> RunConfig:
-    """Batches of 7 pairs, which two processes share as 4 and 3."""
+    """Settings with batches of 7 pairs, which two processes share as 4 and 3."""
     chosen = {"precision": precision, "optimizer": optimizer}
     made = tiny(steps=STEPS, batch_size=7, eval_every=5, **chosen)
     return replace(made, model=made.model.replace(dropout=dropout))
 
 
 def torchrun_variables() -> dict[str, str]:
-    """What torchrun tells both of two processes.
+    """The variables that torchrun sets for both of two processes.
 
-    The port is none of those that the system gives to who asks for any: until the trainers
-    listen on it, another test might have got it.
+    The port is outside the range that the system assigns from: until the trainers listen on
+    it, another test could be assigned it.
     """
     port = 20_000 + os.getpid() % 10_000
     while True:
@@ -65,7 +65,7 @@ def torchrun_variables() -> dict[str, str]:
 
 
 class Together:
-    """Two trainers with the variables that torchrun sets, without the seconds it takes itself."""
+    """Two trainers with the variables that torchrun sets, but without its seconds to start."""
 
     def __init__(self, nursery: Nursery, run: Run, **environment: str) -> None:
         shared = torchrun_variables() | environment
@@ -101,11 +101,11 @@ def test_torchrun_has_the_losses_of_one_process(root: Path, nursery: Nursery) ->
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count('"state": "finished"') == 1  # only the main process speaks
+    assert done.stdout.count('"state": "finished"') == 1  # only the main process prints
     for kind, count in (("train", STEPS), ("eval", STEPS // 5 + 1)):
         assert len(losses(one, kind)) == count
         assert losses(two, kind) == pytest.approx(losses(one, kind), abs=1e-5)
-    # And only the main process writes: nothing stands there twice.
+    # Only the main process writes, so no step is there twice.
     steps = [record.step for record in two.metrics() if record.kind == "train"]
     assert steps == list(range(1, STEPS + 1))
 
@@ -117,7 +117,7 @@ def test_torchrun_has_the_losses_of_one_process(root: Path, nursery: Nursery) ->
 def test_two_processes_resume_bit_for_bit(
     precision: str, optimizer: str, root: Path, nursery: Nursery
 ) -> None:
-    """With dropout, so that each process needs its own random numbers back."""
+    """With dropout, so that each process must restore its own random state."""
     made = config(precision=precision, optimizer=optimizer)
     unbroken, broken = (create_run(made, root=root) for _ in range(2))
     assert Together(nursery, unbroken).wait() == [0, 0]
@@ -135,13 +135,13 @@ def test_two_processes_resume_bit_for_bit(
 
 
 def settle() -> None:
-    """In each of two processes: train, and print what in and with which losses."""
+    """Train in one of two processes, and print the precision and the losses."""
     with join() as world:
         # As if a trial had found bfloat16 faster in one process and slower in the other.
         task, config = made(precision=("bf16", "fp32")[world.rank])
         training = Training(fresh(config), task, config.training, world)
         losses = [event.loss for event in training.events() if isinstance(event, Update)]
-        # Else its end may wait forever for a thread of the connection: see Training.events.
+        # A leftover wrapper could deadlock when the process ends: see Training.events.
         assert not [one for one in gc.get_objects() if type(one) is DistributedDataParallel]
         print(training.precision, losses, flush=True)
 
@@ -157,7 +157,7 @@ def test_all_processes_train_in_what_the_main_process_found(
         for rank in ("0", "1")
     ]
     assert [process.wait() for process in processes] == [0, 0]
-    # A backend may have its own say in the same output.
+    # A backend may print to the same output.
     said = [process.output().splitlines()[-1] for process in processes]
     assert said[0] == said[1]
     assert said[0].startswith("bf16 [")
@@ -173,7 +173,7 @@ def test_a_stop_reaches_all_processes(root: Path, nursery: Nursery) -> None:
 
 
 def test_a_signal_to_all_processes_saves_first(root: Path, nursery: Nursery) -> None:
-    """torchrun passes on what a cluster sends before it takes the machines away."""
+    """torchrun forwards the SIGTERM that a cluster sends before it takes the machines away."""
     run = create_run(tiny(), root=root)
     together = Together(nursery, run)
     wait_for(lambda: trains(run), "metrics")
@@ -186,7 +186,7 @@ def test_a_signal_to_all_processes_saves_first(root: Path, nursery: Nursery) -> 
 def test_a_trainer_started_by_one_of_several_is_alone(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when a run under torchrun ends, and its main process starts who is next in the queue."""
+    """As when a run under torchrun ends, and its main process starts the next queued run."""
     for name, value in {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}.items():
         monkeypatch.setenv(name, value)
     run = create_run(tiny(steps=1), root=root)

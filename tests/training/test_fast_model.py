@@ -19,9 +19,9 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 
 def ids(config: TransformerConfig, size: int, batch: int, length: int) -> torch.Tensor:
-    """Random tokens; padded in every second example, as ``torch.rand`` has it."""
+    """Random token ids, with padding in about half of the calls."""
     found = torch.randint(0, size, (batch, length))
-    if torch.rand(()) < 0.5:  # a text that is padding alone included
+    if torch.rand(()) < 0.5:  # possibly a row of padding alone
         found[torch.rand(batch, length) < 0.4] = config.pad_id
     return found
 
@@ -31,7 +31,7 @@ def ids(config: TransformerConfig, size: int, batch: int, length: int) -> torch.
 def test_outputs_and_gradients_are_the_models(
     config: TransformerConfig, seed: int, batch: int, source_length: int, target_length: int
 ) -> None:
-    """A norm over two numbers with nothing added to their variance magnifies rounding itself."""
+    """The ε is large, since without one a norm over two numbers magnifies rounding errors."""
     torch.manual_seed(seed)
     assert_same(config, batch, source_length, target_length)
 
@@ -103,7 +103,7 @@ def test_a_planted_fault_stays_planted() -> None:
 
 
 def test_dropout_falls_where_the_model_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a mask that is the same everywhere, both drop out the same."""
+    """One fixed mask for every dropout makes the two models comparable."""
     model = Transformer(CONFIG.replace(dropout=0.5))
     without = model.eval()(SOURCE, TARGET)
     even = torch.arange(CONFIG.d_model) % 2 * 2.0

@@ -1,4 +1,4 @@
-"""The training loop: its schedule, its loss, its batches, and that it learns what it should."""
+"""The training loop: its schedule, loss, events and evaluations, and that it learns."""
 
 import math
 import subprocess
@@ -59,7 +59,7 @@ def test_inverse_sqrt_is_the_papers_formula(d_model: int, warmup: int, step: int
 def test_constant_schedule_rises_stays_and_falls(
     steps: int, decay: float, warmup: float, highest: float
 ) -> None:
-    # A warm-up that reaches into the decay has no flat part worth the name, and is left out.
+    # A warm-up that reaches into the decay leaves no constant part, so none is drawn.
     warmup_steps = int(steps * (1 - decay) * warmup)
     config = TrainingConfig(
         steps=steps,
@@ -106,7 +106,7 @@ def test_cross_entropy_is_the_plain_formula(seed: int, smoothing: float) -> None
                 losses.append(-sum(q * (z - total) for q, z in zip(wanted, scores, strict=True)))
     found = cross_entropy(logits, target, 0, smoothing).item()
     assert found == pytest.approx(sum(losses) / len(losses), rel=1e-12)
-    # What the model says where there is only padding must not matter.
+    # Logits at positions of padding must not matter.
     logits[target == 0] = 1000 * torch.randn(7, generator=generator, dtype=torch.float64)
     assert cross_entropy(logits, target, 0, smoothing).item() == found
 
@@ -147,7 +147,7 @@ def test_the_events_come_in_order() -> None:
 
 
 def test_an_update_is_a_step_of_adam() -> None:
-    """Against the paper's optimiser written out: β₁, β₂, ε, the rate, the clipped gradient."""
+    """Compared with Adam written out: β₁, β₂, ε, the rate, the clipped gradient."""
     task, config = made(steps=4, gradient_clip=0.5, adam_beta1=0.7, adam_beta2=0.9, adam_eps=1e-3)
     settings, pad_id = config.training, config.model.pad_id
     model, plain = fresh(config), fresh(config)
@@ -175,7 +175,7 @@ def test_an_update_is_a_step_of_adam() -> None:
 
 
 def test_adam_is_that_of_pytorch_bit_for_bit() -> None:
-    """Both start from a parameter that has no gradient at first, and go on from a saved state."""
+    """One parameter has no gradient at first; halfway, ours goes on from a saved state."""
     torch.manual_seed(1)
     ours = [torch.randn(shape, requires_grad=True) for shape in ((5, 3), (7,), (2, 2))]
     theirs = [parameter.detach().clone().requires_grad_() for parameter in ours]
@@ -222,7 +222,7 @@ def test_weight_decay_is_adamws_on_matrices_alone() -> None:
 
 
 def test_no_trainer_imports_a_compiler(tmp_path: Path) -> None:
-    """PyTorch's takes as long to import as PyTorch, and several of its parts ask for it."""
+    """torch._dynamo takes as long to import as PyTorch, and several parts of PyTorch import it."""
     flags = ["--steps=1", "--max-letters=2", "--d-model=8", "--num-heads=1", "--final-examples=2"]
     code = (
         "import sys; from transformer.__main__ import main; "
@@ -254,7 +254,7 @@ def test_the_same_seed_gives_the_same_bits() -> None:
 
 
 def test_evaluating_does_not_change_training() -> None:
-    """Neither a random number drawn, nor dropout left switched off, nor a weight touched."""
+    """Evaluation draws no random number, leaves dropout on and touches no weight."""
     runs = []
     for eval_every in (1, 2, 1000):
         task, config = made(model={"dropout": 0.1}, eval_every=eval_every)
@@ -314,9 +314,9 @@ def test_a_nan_is_reported_and_no_weight_updated() -> None:
 
 @pytest.mark.parametrize("eval_every", [1, 1000])
 def test_a_wild_learning_rate_is_reported(eval_every: int) -> None:
-    """Whether an update or an evaluation is the first to meet a number that is not finite."""
-    # Adam bounds its steps, and normalisation bounds what they do: only without memory of the
-    # second moment (β₂ = 0) do tokens that are absent from a batch take steps without bounds.
+    """It is reported by whichever meets a non-finite number first, update or evaluation."""
+    # Adam bounds its steps, and normalisation bounds their effect. Only with β₂ = 0 (no memory of
+    # the second moment) do the embeddings of tokens absent from a batch take unbounded steps.
     task, config = made(
         steps=200,
         batch_size=1,
@@ -350,7 +350,7 @@ def test_a_wild_learning_rate_is_reported(eval_every: int) -> None:
 def test_the_first_loss_is_near_that_of_a_guess(
     task: str, preset: str, model: dict[str, Any]
 ) -> None:
-    """A model that knows nothing should say so: the loss of a uniform guess is ln|V|."""
+    """An untrained model should guess about uniformly, and a uniform guess has a loss of ln|V|."""
     pairs = SEVEN_PAIRS if task == "pairs" else None
     built, config = made(task, preset, pairs=pairs, model=model, eval_examples=40)
     loss = evaluate_loss(fresh(config), built, built.held_out(40), 0)
@@ -380,7 +380,7 @@ def test_a_short_training_learns_to_copy() -> None:
 
 @pytest.fixture(scope="module")
 def by_heart() -> tuple[Task, RunConfig, Transformer, list[Event]]:
-    """The seven bundled pairs, learned with the preset as it is until the loss is below 0.001."""
+    """A model trained on the seven bundled pairs with the preset until its loss is below 0.001."""
     task, config = prepare(
         "pairs", "overfit", pairs=SEVEN_PAIRS, training={"until_loss": 1e-3, "threads": 1}
     )

@@ -1,4 +1,4 @@
-"""Muon: its updates are orthogonal, it moves the matrices of the layers alone, and resumes."""
+"""Muon: it updates the layers' matrices alone, orthogonally, and resumes."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ from transformer.training.optimizer import (
 def test_an_update_has_the_directions_of_its_matrix_and_no_lengths(
     shape: tuple[int, int], size: float
 ) -> None:
-    """Against the polynomials applied to the singular values, matrix by matrix."""
+    """Compared with the polynomials applied to each matrix's singular values."""
     torch.manual_seed(1)
     matrices = torch.randn(5, *shape, dtype=torch.float64)
     for matrix, found in zip(matrices, orthogonal(size * matrices), strict=True):
@@ -51,7 +51,7 @@ def test_gradients_too_small_or_large_to_be_squared_are_made_orthogonal_too(size
 
 @pytest.mark.parametrize("noise", [0.0, 1e-3])
 def test_in_half_the_bits_no_direction_runs_off(noise: float) -> None:
-    """One that outweighs all others is nearest to 1, above which the polynomials grow fast."""
+    """A dominant singular value is close to 1, above which the polynomials grow fast."""
     draw = torch.Generator().manual_seed(1)
     lone = torch.randn(64, 48, 1, generator=draw) @ torch.randn(64, 1, 96, generator=draw)
     found = orthogonal((lone + noise * torch.randn(lone.shape, generator=draw)).bfloat16())
@@ -100,7 +100,7 @@ def test_an_update_is_momentum_made_orthogonal_and_adam_for_the_rest() -> None:
 
 
 def test_weight_decay_takes_the_same_share_off_every_matrix() -> None:
-    """Off Muon's and off Adam's, whatever their gradients; not off gains and biases."""
+    """Off Muon's matrices and Adam's, whatever their gradients; not off gains and biases."""
     config = made(optimizer="muon", weight_decay=0.5)[1]
     model, other = fresh(config), fresh(config)
     with_decay = optimizer_of(model, config.training)

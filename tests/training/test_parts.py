@@ -1,4 +1,4 @@
-"""Parts of a batch, at once or one by one: the gradient of the whole, and no more work."""
+"""A batch in parts, in parallel or in turn: the whole batch's gradient, and no more work."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -47,7 +47,7 @@ def gradients(training: Training, batch: Batch, threads: int) -> tuple[Tensor, d
 def test_the_gradient_is_that_of_the_whole(
     changes: dict[str, bool], bucketing: bool, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts, "CALLS", 10)  # else so few short rows stay together
+    monkeypatch.setattr(parts, "CALLS", 10)  # otherwise so few short rows are not split
     task, config = made(model=changes, bucketing=bucketing, batch_size=30)
     training = Training(fresh(config).double(), task, config.training)
     for share in islice(training_batches(task, config.model, config.training), 3):
@@ -117,7 +117,7 @@ def test_one_thread_parts_what_is_mostly_padding_and_leaves_rows_of_one_length_t
 
 
 def calls(task: Task, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Into how many parts each batch of a run of two updates goes."""
+    """An entry for each batch that a run of two updates splits into parts."""
     found: list[int] = []
     real = parts.split
     monkeypatch.setattr(parts, "split", lambda *given: found.append(1) or real(*given))  # type: ignore[func-returns-value]
@@ -160,4 +160,4 @@ def test_a_run_repeats_bit_for_bit_on_as_many_threads(
         list(Training(model, task, config.training).events())
         found.append(weights(model))
     assert same(*found)
-    assert torch.get_num_threads() == threads  # a worker's own setting stays its own
+    assert torch.get_num_threads() == threads  # the workers' own setting changes no other

@@ -1,4 +1,4 @@
-"""Training in bfloat16: chosen where it is faster, as good, and resumed as it was."""
+"""Training in bfloat16: chosen where faster, learns as well, and resumes bit for bit."""
 
 import json
 from itertools import islice
@@ -159,7 +159,7 @@ def test_the_training_form_computes_in_bfloat16_what_the_model_does() -> None:
 
 
 def test_a_softmax_in_bfloat16_is_that_in_float32_rounded() -> None:
-    """What the model's softmax relies on, where a processor leaves it bfloat16 scores."""
+    """The model's softmax relies on it where a processor hands it bfloat16 scores."""
     scores = 20 * torch.randn(50, 70, generator=torch.Generator().manual_seed(1))
     scores = scores.bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
@@ -167,7 +167,7 @@ def test_a_softmax_in_bfloat16_is_that_in_float32_rounded() -> None:
     assert found.bfloat16().equal(torch.softmax(scores.float(), dim=-1).bfloat16())
 
 
-# --- Going on -----------------------------------------------------------------------------
+# --- Resuming -----------------------------------------------------------------------------
 
 
 def test_bf16_goes_on_bit_for_bit() -> None:
@@ -251,7 +251,7 @@ def test_a_record_that_is_no_record_says_nothing(content: bytes, tmp_path: Path)
 
 @pytest.mark.long
 def test_bf16_learns_as_well_as_fp32() -> None:
-    """Exact match on pairs held out, no more than 0.2 points lower."""
+    """Exact match on held-out pairs is at most 0.2 percentage points lower."""
     exact = {}
     for kind in ("fp32", "bf16"):
         settings = {"threads": 1, "steps": 1000, "batch_size": 64, "precision": kind}

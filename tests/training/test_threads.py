@@ -1,4 +1,4 @@
-"""Threads: a trial chooses as many as pay, and one where the machine is busy."""
+"""Threads: a trial chooses as many as save time, and one on a busy machine."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -21,17 +21,18 @@ from transformer.training.loop import Begin, Training
 def machine(
     cores: int, busy: int, *, alone: float, waiting: float, seed: int
 ) -> Callable[[int], float]:
-    """How long a batch takes on a machine of which others keep some cores busy.
+    """A simulated machine: a batch's seconds by the number of threads.
 
     Args:
+        busy: the cores that other programs use.
         alone: share of a batch that only one thread computes.
-        waiting: what one more thread to wait for costs, as a share of a batch.
+        waiting: what each further thread costs, as a share of a batch.
     """
     random = Random(seed)
 
     def seconds(count: int) -> float:
         free = max(1, cores - busy)
-        # Threads without a core of their own wait for one that has to share, at every operation.
+        # With too few free cores, every operation waits for the thread that shares its core.
         slowest = 1.0 if count <= free else 1 + busy / cores + count / cores
         work = alone + (1 - alone) / count * slowest
         noise = random.lognormvariate(0, 0.05) * (random.uniform(1, 3) if busy else 1)
@@ -56,7 +57,7 @@ def test_an_idle_machine_gives_as_many_as_pay(cores: int) -> None:
 
 @pytest.mark.parametrize("cores", [2, 4, 8, 16])
 def test_it_is_not_slower_than_one_thread_on_a_busy_machine(cores: int) -> None:
-    """In the mean over its chances; and mostly it is one thread."""
+    """At least 180 of 200 simulated trials choose one thread."""
     chosen = []
     for seed in range(200):
         times = machine(cores, cores - 1, alone=0.1, waiting=0.02, seed=seed)
@@ -124,7 +125,7 @@ def test_a_trial_that_fails_ends_with_one_thread() -> None:
 
 @pytest.fixture
 def chosen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The numbers that a run sets, while every trial chooses three."""
+    """The numbers of threads that a run sets, while every trial chooses three."""
     found: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", found.append)
     choice = threads.Choice(3, "as a test has it")
@@ -144,7 +145,7 @@ def test_settings_that_name_a_number_get_it(chosen: list[int]) -> None:
     task, config = made(threads=2, steps=1)
     training = Training(fresh(config), task, config.training)
     [begin] = [event for event in training.events() if isinstance(event, Begin)]
-    assert (training.threads, chosen) == (2, [])  # the trainer has set it
+    assert (training.threads, chosen) == (2, [])  # the trainer sets it, not the loop
     assert "thread" not in begin.compute.sentence
 
 
