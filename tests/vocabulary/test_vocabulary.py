@@ -1,4 +1,4 @@
-"""Vocabularies: round trips, unknown tokens, files from strangers."""
+"""Vocabularies: round trips, unknown tokens, untrusted files."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ kinds = st.sampled_from(KINDS)
 
 
 def tidy(text: str) -> str:
-    """White space as pairs have it: single spaces, none at the ends."""
+    """A text with white space as in pairs: single spaces, none at the ends."""
     return " ".join(text.replace(SPACE_MARK, "").split())
 
 
@@ -61,7 +61,7 @@ def test_byte_pairs_come_back(texts: list[str], size: int) -> None:
 @settings(max_examples=60)
 @given(st.lists(letters, min_size=1, max_size=5), letters.map(tidy))
 def test_byte_pairs_write_texts_they_never_saw(texts: list[str], text: str) -> None:
-    """Known characters are enough: that is what byte pairs are for."""
+    """Byte pairs can encode any text whose characters are known."""
     vocabulary = Vocabulary.build("bpe", [*texts, "abcde a b c d e"], 40)
     assert vocabulary.decode(vocabulary.encode(text)) == text
 
@@ -85,10 +85,10 @@ def test_special_tokens_have_the_first_four_ids(kind: str, text: str) -> None:
     vocabulary = Vocabulary.build(kind, [text])
     assert vocabulary.tokens[:4] == SPECIAL_TOKENS
     assert (PAD_ID, BOS_ID, EOS_ID, UNK_ID) == (0, 1, 2, 3)
-    # A sentence is over at its <eos>, whatever a batch holds after it.
+    # Decoding ends at <eos>, whatever a batch holds after it.
     ids = vocabulary.encode(text)
     assert vocabulary.decode([*ids, EOS_ID, PAD_ID, BOS_ID, *ids]) == vocabulary.decode(ids)
-    # Before that they show: to write <bos> within a word is not to have written the word.
+    # Before <eos> they are shown, so that a word with <bos> in it is not taken for the word.
     for special in (PAD_ID, BOS_ID, UNK_ID):
         assert SPECIAL_TOKENS[special] in vocabulary.decode([*ids, special, *ids])
 
@@ -98,7 +98,7 @@ def test_frequent_tokens_come_first(texts: list[str]) -> None:
     vocabulary = Vocabulary.build("characters", texts)
     counts = [sum(text.count(token) for text in texts) for token in vocabulary.tokens[4:]]
     assert counts == sorted(counts, reverse=True)
-    # The order of the texts must not decide between equals, or ids would change between runs.
+    # The order of the texts must not decide ties, or ids would change between runs.
     assert vocabulary == Vocabulary.build("characters", texts[::-1])
 
 
@@ -137,7 +137,7 @@ def test_unknown_words_are_named_and_never_replaced(known: str, text: str) -> No
 @settings(max_examples=200)
 @given(letters, anything | st.text("abc \n\t\u00a0\u2003" + SPACE_MARK, max_size=6))
 def test_byte_pairs_replace_nothing_in_silence(known: str, text: str) -> None:
-    """Either the text comes back (up to ordinary white space) or an error names what is new."""
+    """Either the text comes back (up to white space) or an error names an unknown character."""
     vocabulary = Vocabulary.build("bpe", [known, "ab c"])
     try:
         ids = vocabulary.encode(text)
@@ -150,7 +150,7 @@ def test_byte_pairs_replace_nothing_in_silence(known: str, text: str) -> None:
 
 @pytest.mark.parametrize("between", ["\u00a0", "\u2003", "\n", "\t", SPACE_MARK])
 def test_byte_pairs_lose_no_unusual_space(between: str) -> None:
-    """`tokenizers` drops what it does not know without a word, and reads its mark as a space."""
+    """`tokenizers` silently drops unknown characters, and reads its own mark as a space."""
     vocabulary = Vocabulary.build("bpe", ["a b", "b a"])
     text = f"a{between}b"
     try:
@@ -228,7 +228,7 @@ nearly = st.fixed_dictionaries(
 pieces = st.fixed_dictionaries(
     {
         "kind": st.just("bpe"),
-        # Most subsets are no closed set of pieces: a merge then makes a token that is missing.
+        # In most subsets some merge makes a token that is missing.
         "tokens": st.lists(
             st.sampled_from(["a", "b", "ab", "ba", "aab", SPACE_MARK, SPACE_MARK + "a", "é"]),
             unique=True,
@@ -337,7 +337,7 @@ def test_printable_shows_what_is_invisible_by_its_code(token: str, shown: str) -
 
 @pytest.mark.parametrize("kind", ["characters", "words"])
 def test_a_line_of_the_training_file_is_never_refused(kind: str) -> None:
-    """White space is folded as in training, and é is é however it is written."""
+    """White space is normalised as in training, and é is é in both of its Unicode forms."""
     trained = ["10 kg", "Oui !", "new york", "cafe\u0301", "na\u00efve"]
     vocabulary = Vocabulary.build(kind, trained)
     for typed, meant in (
