@@ -64,7 +64,7 @@ def test_a_run_goes_on_as_it_began(
 def test_it_goes_on_as_it_began_though_its_settings_say_otherwise(
     runs: tuple[Run, Run], nursery: Nursery, tmp_path: Path
 ) -> None:
-    """With precision auto, a new trial could decide otherwise."""
+    """The settings say auto, so a new trial could decide otherwise."""
     unbroken, paused = runs
     run = Run(shutil.copytree(paused.path, tmp_path / "run"))
     plain = run.config().to_dict()
