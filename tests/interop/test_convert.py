@@ -181,7 +181,7 @@ def test_a_model_without_positions() -> None:
 
 
 def test_a_wrong_answer_to_each_question_changes_the_logits() -> None:
-    """Otherwise the question would be needless."""
+    """A question whose answer changes nothing would be needless."""
     shape = Shape(num_heads=2, layer_norm_eps=1e-3)
     module = build("translation", shape)
     tensors = dict(module.state_dict())
