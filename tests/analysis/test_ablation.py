@@ -1,6 +1,6 @@
-"""Causes: heads switched off and patched, saliency, arithmetic; alone and in eight threads.
+"""Heads switched off and patched, saliency, one weight's arithmetic; also in eight threads.
 
-The minute of eight threads is run by hand:
+To run the eight threads for a minute:
 
     WORKBENCH_SECONDS=60 pytest tests/analysis/test_ablation.py
 """
@@ -45,7 +45,7 @@ SECONDS = float(os.environ.get("WORKBENCH_SECONDS", "1"))
 
 
 def answered(checkpoint: Checkpoint, text: str) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
-    """Source ids, what the decoder reads, and what it writes, greedily."""
+    """The source ids, the decoder's input ids, and the ids that greedy decoding writes."""
     source = checkpoint.encode(text)
     [answer] = decode(checkpoint.model, source)
     read = torch.tensor([[checkpoint.config.decoder_start_id, *answer.tokens[:-1]]])
@@ -62,7 +62,7 @@ def logits(checkpoint: Checkpoint, source: torch.Tensor, read: torch.Tensor) -> 
 
 
 def test_knocking_out_finds_the_heads_of_the_bundled_model_that_matter(reverse: Checkpoint) -> None:
-    """What is true of it: one head is indispensable, and, with six heads in all, none is spare."""
+    """One head is indispensable, and the three least important ones cannot all be left out."""
     *shares, found = knock_out(reverse, held_out(reverse))
     done = [share for share in shares if isinstance(share, float)]
     assert done == sorted(done)
@@ -71,10 +71,10 @@ def test_knocking_out_finds_the_heads_of_the_bundled_model_that_matter(reverse: 
     assert found.whole >= 0.995
     assert len(found.without) == 6
     assert found.whole - found.without[found.ranked[0]] > 0.5
-    # Not less than 5 points, as a larger model's least important half might cost.
+    # In a larger model, the least important half might cost less than 5 points.
     assert len(found.least) == 3
     assert found.whole - found.without_least > 0.5
-    # What docs/comparison.md says of it is what is measured here.
+    # docs/comparison.md states the numbers that are measured here.
     chapter = " ".join((ROOT / "docs" / "comparison.md").read_text("utf-8").split())
     whole, top = (f"{100 * share:.3g} %" for share in (found.whole, found.without[found.ranked[0]]))
     assert f"falls from {whole} to {top} without it" in chapter
@@ -103,7 +103,7 @@ def test_exact_match_without_a_change_is_the_evaluation_of_training(reverse: Che
 
 
 def test_the_mean_is_over_real_positions_only(sort: Checkpoint) -> None:
-    """One pair at a time, where nothing is padded, gives the same mean."""
+    """The expected mean is computed one pair at a time, without padding."""
     pairs = held_out(sort, 5)
     heads = [Head("encoder", 1, 0), Head("decoder", 0, 3), Head("cross", 1, 2)]
     found = means(sort, heads, pairs)
@@ -128,7 +128,7 @@ def test_a_patch_from_the_same_input_changes_nothing(sort: Checkpoint) -> None:
 
 
 def test_all_heads_patched_from_another_input_carry_it_over(reverse: Checkpoint) -> None:
-    """With every head's output from the other input, only the tokens' own vectors are left."""
+    """With all cross-attention heads patched, the output begins as the other input's does."""
     source, read, _ = answered(reverse, "abcdef")
     other = reverse.encode("uvwxyz")
     heads = [head for head in all_heads(reverse.config) if head.kind == "cross"]
@@ -143,7 +143,7 @@ def test_a_patch_of_another_length_is_refused_where_it_cannot_fit(reverse: Check
     other = reverse.encode("abcde")
     with pytest.raises(UserError, match="5 tokens and this one 3"):
         patches(reverse, [Head("encoder", 0, 0)], source, read, other)
-    # A decoder's head writes position by position; beyond the other output it keeps its own.
+    # Decoder heads are patched by position; positions beyond the other output keep their values.
     longer = patches(reverse, [Head("cross", 0, 0)], other, read, source)
     assert effect(reverse.model, other, longer).after
 
@@ -240,12 +240,12 @@ def test_occlusion_is_the_lead_lost_by_hiding_one_token(sort: Checkpoint) -> Non
         hidden = source.clone()
         hidden[0, place] = sort.config.pad_id
         assert lead(source) - lead(hidden) == pytest.approx(found[place], abs=1e-4)
-    # It sorts: the letter to be written is the one that matters.
+    # The model sorts, so the letter to be written matters most.
     assert int(found.argmax()) == "workbench".index("h")
 
 
 def test_leads_over_several_rivals_add_up(sort: Checkpoint) -> None:
-    """a - c = (a - b) + (b - c), in each token's share too; and no token leads itself."""
+    """a - c = (a - b) + (b - c), for each token's share too; a token's lead over itself is 0."""
     source, read, written = answered(sort, "workbench")
     a, b, c = written[3], written[5], 4
     whole, first, second, back, none = (
@@ -285,7 +285,7 @@ def test_the_steps_of_a_number_lead_to_what_the_model_computed(
         sort.model(source, read)
     before, after = (trace[f"{residual}.{when}"][0, row].numpy() for when in ("before", "after"))
     bias = sort.tensors[head.point("output.bias")].numpy()
-    assert sort.config.norm_first  # so that the sub-layer's output is added as it is
+    assert sort.config.norm_first  # so that the sub-layer's output is added unchanged
     assert np.allclose(before + together + bias, after, atol=1e-4)
 
 
@@ -308,7 +308,7 @@ def test_trust_notices_every_kind_of_lie(sort: Checkpoint) -> None:
     leaking = true["decoder"].copy()
     leaking[0, 0, 0, 1] = 1e-6
     assert failing({**true, "decoder": leaking}) == ["nothing under the mask"]
-    # The right numbers in the wrong place sum to 1 all the same.
+    # Correct weights under the wrong heads still sum to 1.
     assert failing({**true, "cross": true["cross"][:, ::-1]}) == ["equals the formulas"]
     training = sort.view()
     training.model.train()
@@ -319,7 +319,7 @@ def test_trust_notices_every_kind_of_lie(sort: Checkpoint) -> None:
 
 
 def work(checkpoint: Checkpoint, number: int) -> list[np.ndarray]:
-    """Record, ablate, patch and explain, on module objects of this thread alone."""
+    """The results of recording, ablating, patching and explaining on this thread's own modules."""
     own = checkpoint.view()
     text = ("workbench", "streamlit", "attention")[number % 3]
     source, read, written = answered(own, text)

@@ -1,4 +1,4 @@
-"""The lens: the last layer is the model itself, and every other one a shorter model."""
+"""The lens: each layer's logits are those of the model cut off after that layer."""
 
 import dataclasses
 import math

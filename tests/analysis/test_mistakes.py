@@ -1,4 +1,4 @@
-"""What a model gets wrong, and where, against its own word token by token; harder examples."""
+"""Where a model's outputs go wrong, against greedy decoding token by token; harder examples."""
 
 import math
 
@@ -20,7 +20,7 @@ def found_in(checkpoint: Checkpoint, pairs: list[Pair], longest: int = 100) -> M
 
 
 def test_every_mistake_is_found_where_it_begins(reverse: Checkpoint) -> None:
-    """Longer words than it was trained on: it gets most of them wrong."""
+    """The inputs are longer than the training inputs, so that most outputs are wrong."""
     harder = build_task(reverse.header.data).harder()
     assert harder is not None
     pairs = harder.held_out(40)
@@ -72,7 +72,7 @@ def test_harder_examples_are_longer_than_any_it_trains_on(name: str) -> None:
     shortest = min(len(pair.source) for pair in harder.held_out(50))
     assert shortest > longest - 2  # a sum with one leading zero less may be as long
     assert not {p.source for p in harder.held_out(50)} & {p.source for p in task.epoch(1, 0, 64)}
-    # And they can be read by a model of the task.
+    # A model of the task can read them.
     assert (harder.source_vocabulary, harder.target_vocabulary) == (
         task.source_vocabulary,
         task.target_vocabulary,

@@ -1,4 +1,4 @@
-"""Scores say what a map was made to show, and sentences no more than the scores."""
+"""Scores find the pattern that a map was built with, and sentences claim only what they show."""
 
 import re
 from dataclasses import replace
@@ -97,7 +97,7 @@ def test_every_head_is_scored_for_itself() -> None:
             [[6], [7], [8], [9], [], [3], [4], [], [0], [1], []],
         ),
         ("numbers", "vierhundertzwei", "402", [[0, 1, 2, 3], [], [11, 12, 13, 14], []]),
-        # A wrong or longer output is judged by where the right answer would come from.
+        # For a wrong or longer output, the ideal places are still those of the right answer.
         ("reverse", "ab", "bazz", [[1], [0], [], [], []]),
     ],
 )
@@ -131,7 +131,7 @@ def test_a_reversing_head_says_so_and_names_what_cannot_be_told_apart() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_sentence_claims_no_pattern_that_the_scores_do_not_show(seed: int) -> None:
-    """Over random heads: every percentage is a score, and a claim needs a clear one."""
+    """For random heads, every percentage is a score, and a claim needs a clear score."""
     random = np.random.default_rng(seed)
     weights = random.dirichlet(np.full(6, 10.0 ** random.uniform(-2, 1)), size=6)
     scores = one("encoder", weights, LETTERS, LETTERS)
@@ -195,7 +195,7 @@ def test_rollout_rows_are_shares_and_follow_a_single_road() -> None:
     assert np.allclose(found.encoder.sum(axis=1), 1)
     assert np.allclose(found.from_source.sum(axis=1) + found.from_target.sum(axis=1), 1)
     assert np.allclose(np.triu(found.from_target, 1), 0)  # nothing comes from the future
-    # One layer in which every token looks at itself: half of an output comes by its own path.
+    # One layer in which every token attends to itself: an output comes half from each side.
     eye = np.eye(3, dtype="f4")[None, None]
     found = rollout(eye, eye, eye)
     assert np.allclose(found.from_source, np.eye(3) / 2)

@@ -1,4 +1,4 @@
-"""Heads removed one by one, and weights put at other places."""
+"""Heads removed one by one, and attention weights shuffled over the positions."""
 
 import torch
 
@@ -23,7 +23,7 @@ def test_the_head_missed_least_goes_first_and_the_scores_are_those_without_it(
     assert found.scored[0] == 1
 
     def right(off: list[Head], chosen: list[Pair]) -> float:
-        """Given the true tokens, one word at a time: no padding, no batch."""
+        """The share of pairs right under teacher forcing, one at a time: no padding, no batch."""
         count = 0
         for pair in chosen:
             wanted = [*reverse.target_vocabulary.encode(pair.target), reverse.config.eos_id]

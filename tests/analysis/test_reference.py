@@ -1,6 +1,6 @@
 """Captured attention against the paper's formulas, written out here in plain NumPy loops.
 
-Nothing of the model's code is used but the model itself, its hooks and its parameters.
+Of the model's code, only the model itself, its hooks and its parameters are used.
 """
 
 import math
@@ -38,7 +38,7 @@ def random_model(
     torch.manual_seed(seed)
     model = Transformer(config).eval()
     with torch.no_grad():
-        for parameter in model.parameters():  # biases and gains, too, must matter
+        for parameter in model.parameters():  # so that biases and gains matter too
             parameter.add_(0.1 * torch.randn_like(parameter))
     return model
 

@@ -64,7 +64,7 @@ def test_a_masked_token_is_in_no_attention(sort: Checkpoint, place: int) -> None
 
 @pytest.mark.parametrize("place", [0, 2])
 def test_what_a_masked_token_was_is_not_known(sort: Checkpoint, place: int) -> None:
-    """Removed from the softmax by hand, at every other position, it gives the same logits."""
+    """Masking equals setting the token's score to -1e30 in every attention to the source."""
     source, read = ids(sort, "bench"), torch.tensor([[1, 5, 6]])
     names = [name for name in hook_points(sort.model) if name.endswith("scores")]
     names = [name for name in names if "decoder" not in name or "cross" in name]
@@ -120,13 +120,13 @@ def test_forced_heads_look_there_and_nowhere_else(
         for query in range(3):
             if (heads is None or head in heads) and position in (None, query):
                 assert weights[head, query].tolist() == [0, 0, 0, 0, 1, 0]
-            else:  # layer 0 reads what it read before
+            else:  # layer 0 has the same input as before
                 assert torch.equal(weights[head, query], before.cross_attention[0, head, query])
     assert not any(point.hooks for point in hook_points(sort.model).values())
 
 
 def test_forcing_a_head_to_where_it_looks_changes_nothing(sort: Checkpoint) -> None:
-    """Made one-hot first, at one step, by a hook that stays."""
+    """A hook first makes the head one-hot there; forcing it there again changes nothing."""
     source = ids(sort, "workbench")
     with forced(sort.model, Forced(1, (1,), 6)):
         found = what_if(sort.model, source, force=Forced(1, (1,), 6))
