@@ -1,4 +1,4 @@
-"""Every box of a forward pass: its numbers are the hook points', its lines those of the file."""
+"""Each box of a forward pass shows the values of the hook points and the code of the file."""
 
 import re
 from typing import Any
@@ -58,7 +58,7 @@ POINTS = {
     "softmax": "weights",
     "mixing": "head_outputs",
 }
-"""Parts of attention whose value is a hook point's."""
+"""Part of attention -> the hook point that has its value."""
 
 
 def load(name: str) -> Checkpoint:
@@ -70,7 +70,7 @@ def close(found: Tensor, wanted: Tensor) -> None:
 
 
 def assert_true(run: ForwardPass, box: Box, trace: Trace, logits: Tensor) -> None:
-    """A box's value is what passed a hook point, or gives it by the formula that the card shows."""
+    """Check a box's value: that of a hook point, or related to one by the formula on its card."""
     value, model = run.value(box), run.checkpoint.model
     find: Any = model.get_submodule
     if box.stack == "output":
@@ -180,7 +180,7 @@ def test_a_pass_leaves_nothing_behind() -> None:
 
 
 def test_every_line_shown_stands_in_the_file_under_its_number() -> None:
-    """A name that a box asks for and that is no longer there fails here."""
+    """Fails if a box names code that no longer exists."""
     every = {name for box in boxes(load("sort").config) for name in box.about.code}
     for name in sorted(every):
         for found in code_of([name]):
@@ -247,7 +247,7 @@ def test_what_is_taken_out_is_the_planted_fault_and_nothing_stays_changed() -> N
             assert found.tokens[: found.changed] == written[: found.changed]
             assert found.tokens[: found.changed + 1] != written[: found.changed + 1]
     assert decode(model, source)[0].tokens == written
-    # One sentence has no padding, and its largest logit is its largest probability.
+    # A single sentence has no padding, and softmax keeps the order of the logits.
     for name in ("encoder.0.self.mask", "decoder.0.cross.mask", "output.probabilities"):
         assert changed[name] is None
     assert changed["output.next"] == 2
