@@ -1,1 +1,1 @@
-"""Files made to do harm, and what becomes of them."""
+"""Malicious files, damaged folders and simultaneous users: nothing breaks and nothing is lost."""

@@ -1,4 +1,4 @@
-"""Small files that would take gigabytes or minutes, were they believed."""
+"""Small files that would take gigabytes or minutes if their headers were trusted."""
 
 import io
 import json
@@ -32,7 +32,7 @@ def _packed(members: dict[str, bytes]) -> bytes:
 
 
 def zeros(length: int) -> bytes:
-    """A zip of a MarianMT model whose weights are so many zeros, written a piece at a time."""
+    """A zip of a MarianMT model whose weights are ``length`` zero bytes, written in pieces."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr("config.json", "{}")
@@ -43,7 +43,7 @@ def zeros(length: int) -> bytes:
 
 
 def deflated() -> bytes:
-    """A state dict of which torch.save stored the tensors, and somebody packed them."""
+    """A compressed state dict; torch.save itself stores tensors uncompressed."""
     buffer = io.BytesIO(_saved({"weight": torch.zeros(16_000_000)}))
     with zipfile.ZipFile(buffer) as sound:
         return _packed({name: sound.read(name) for name in sound.namelist()})
@@ -79,12 +79,12 @@ def a_million_keys_zip() -> bytes:
 
 
 def deep() -> bytes:
-    """A million lists, each in the next."""
+    """A million lists, each nested in the next."""
     return as_legacy(b"\x80\x02" + b"]" * 1_000_000 + b"a" * 999_999 + b".")
 
 
 def wide() -> bytes:
-    """Six mappings, each a hundred times in the next: 10^12 paths in a kilobyte."""
+    """Six nested mappings, each a hundred times in the next: 10^12 paths in a kilobyte."""
     inner: dict[str, Any] = {"weight": 1}
     for _ in range(6):
         inner = {str(number): inner for number in range(100)}
@@ -92,7 +92,7 @@ def wide() -> bytes:
 
 
 def storage_of_3_gib() -> bytes:
-    """A tensor that says it has 3 GiB, and a file that has none of them."""
+    """A tensor that claims 3 GiB, in a file without any of its data."""
     persistent = (
         b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu"
         b"J\x00\x00\x00\x30Nt"
@@ -111,7 +111,7 @@ def one_tensor_as_thousands() -> bytes:
 
 
 def overlapping() -> bytes:
-    """A thousand members of the directory, all at the same place (as in a 10 MB zip of 281 TB)."""
+    """A zip of a thousand directory entries at the same place (as in a 10 MB zip of 281 TB)."""
     content = _packed({f"{number:04}": bytes(900_000) for number in range(2)})
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         start = archive.start_dir
@@ -130,7 +130,7 @@ def many_members() -> bytes:
 
 
 def larger_than_it_says() -> bytes:
-    """A member that is said to have ten bytes, and has 200 MB."""
+    """A zip member that claims ten bytes and has 200 MB."""
     content = bytearray(_packed({"config.json": b" " * 200_000_000}))
     content[22:26] = struct.pack("<L", 10)
     start = content.rindex(b"PK\1\2")
@@ -139,7 +139,7 @@ def larger_than_it_says() -> bytes:
 
 
 def header_of_lists() -> bytes:
-    """4 MB of JSON that would be 100 MB of lists."""
+    """4 MB of JSON that would take 100 MB as Python lists."""
     return joined('{"a": [' + ",".join(["[]"] * 1_300_000) + "]}", b"")
 
 

@@ -1,6 +1,6 @@
-"""Pickles that run a program when they are opened, as torch.save's zip or as its older format.
+"""Pickles that run a program when they are loaded, in torch.save's zip or its older format.
 
-Each makes one file, the canary. That each does so when nothing stops it is itself tested.
+Each creates one file, the canary. A test shows that each does so when nothing stops it.
 """
 
 import importlib
@@ -18,7 +18,7 @@ import torch
 
 
 class Calls:
-    """Pickled as a call: opened, the call is made."""
+    """An object whose pickle makes a call when it is loaded."""
 
     def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
         self.call = (function, arguments)
@@ -34,7 +34,7 @@ class Applies(Calls):
         super().__init__(_apply, function, *arguments)
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        # map(f, [x]) calls f(x) when it is read to its end; both are built in, ours is not there.
+        # list(map(f, [x])) calls f(x): both are built in, so the reader need not have _apply.
         function, argument = self.call[1]
         return list, (Calls(map, function, [argument]),)
 
@@ -121,10 +121,10 @@ def _inside_torch(canary: Path) -> bytes:
 
 def _function(canary: Path) -> bytes:
     body = marshal.dumps(compile(_code(canary), "x", "exec"))
-    # Pickle finds no name for the type of functions: it is taken from its module at the end.
+    # Pickle has no name for the type of functions, so it is looked up in its module on loading.
     kind = Calls(getattr, Calls(importlib.import_module, "types"), "FunctionType")
     made = Calls(map, kind, [Calls(marshal.loads, body)], [Calls(dict)])
-    # What there is of functions of no arguments, called by what makes an empty iterator of it.
+    # list(iter(function, None)) calls a function without arguments.
     function = Calls(next, made)
     return _pickled(Calls(list, Calls(iter, function, None)))
 
@@ -159,7 +159,7 @@ GADGETS: dict[str, Callable[[Path], bytes]] = {
 
 
 def as_zip(payload: bytes) -> bytes:
-    """The payload where torch.save's zip has its list of tensors; all else as it was."""
+    """A zip as torch.save writes it, with the payload in place of data.pkl."""
     buffer, changed = io.BytesIO(), io.BytesIO()
     torch.save({"weight": torch.zeros(4)}, buffer)
     with zipfile.ZipFile(buffer) as sound, zipfile.ZipFile(changed, "w") as forged:
@@ -170,7 +170,7 @@ def as_zip(payload: bytes) -> bytes:
 
 
 def as_legacy(payload: bytes, storages: bytes = b"") -> bytes:
-    """The payload in the format that torch.save wrote before it wrote zip archives."""
+    """The payload in the format that torch.save wrote before zip archives."""
     machine = {"protocol_version": 1001, "little_endian": True, "type_sizes": {}}
     before = (0x1950A86A20F9469CFC6C, 1001, machine)
     start = b"".join(pickle.dumps(value, protocol=2) for value in before)

@@ -1,4 +1,4 @@
-"""Texts that would not show as what they are, or as more than text."""
+"""Texts that a screen would show as something else, or as markup."""
 
 MARKS = {
     "a bell": "\x07",
@@ -12,7 +12,7 @@ MARKS = {
     "no width": "\u200b",
     "a line separator": "\u2028",
 }
-"""Single characters, none of which is seen by itself."""
+"""Single characters that are invisible by themselves."""
 WORDS = {
     "a script": "<script>alert(1)</script>",
     "a tag": "<s>",
@@ -26,4 +26,4 @@ WORDS = {
     "a thousand letters": "x" * 1000,
 }
 HIDDEN = frozenset("".join(MARKS.values())) - {"\n"} | {"\u202e"}
-"""What must be on no screen as it is. A new line stands in our own texts too."""
+"""Characters that no screen may show as they are. Without the new line, which our texts have."""

@@ -1,4 +1,4 @@
-"""Several who do something at the same moment: of what each gives, nothing is lost."""
+"""Several users act at the same moment: nothing that any of them gives is lost."""
 
 import io
 import json
@@ -24,7 +24,7 @@ OWNERS = [f"{number:02}" * 32 for number in range(30)]
 
 
 def at_once(*acts: Callable[[], object]) -> None:
-    """All begin at the same moment, each in a thread, and none fails."""
+    """Run all functions at the same moment, each in its own thread; fail if one raises."""
     ready, failed = threading.Barrier(len(acts)), list[BaseException]()
 
     def do(act: Callable[[], object]) -> None:
@@ -58,7 +58,7 @@ def test_answers_typed_in_two_tabs_both_stay(monkeypatch: pytest.MonkeyPatch) ->
     with lesson_in_two_tabs(monkeypatch) as (one, other):
         one.text_area[0].set_value("the first, here").run()
         other.text_area[1].set_value("the second, there").run()
-        # The tab that was behind shows what was typed in the other, and writes over none of it.
+        # The older tab shows the answer typed in the other, and does not overwrite it.
         assert other.text_area[0].value == "the first, here"
         assert any("2 of" in caption.value for caption in other.caption)
         one.text_area[0].set_value("the first, again").run()
@@ -188,7 +188,7 @@ def test_files_that_break_off_make_way_and_take_nothing_of_others(
         broken.append(pairs.ArrivingFile("x.tsv", OWNERS[2]))
         broken[-1].add(b"x" * 300)
     assert len(list(pairs.FOLDER.glob("arriving-*"))) <= 4
-    # One that made way is not begun again from its middle.
+    # A file that was removed cannot be continued from its middle.
     with pytest.raises(TaskError, match="send it again"):
         broken[0].add(b"y")
     theirs.add(b"c\td\n")

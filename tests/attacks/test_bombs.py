@@ -1,4 +1,4 @@
-"""Bombs: each refused in one sentence, soon, and with no memory of the server taken."""
+"""Each bomb is refused in one sentence, quickly, and without taking the server's memory."""
 
 import os
 from pathlib import Path
@@ -23,7 +23,7 @@ SAMPLE = (
 
 
 def open_it(path: Path) -> None:
-    """What the app does with a file: as its format says."""
+    """Open a file as the app does: by its format."""
     found = recognise(path)
     if found.name == "state-dict":
         read_state_dict(path)
@@ -35,7 +35,7 @@ def open_it(path: Path) -> None:
 
 
 def processor_seconds() -> float:
-    """Of this process and of those that it waited for: what others do here counts for nothing."""
+    """Processor time of this process and its ended children, whatever other processes do."""
     return sum(os.times()[:4])
 
 
@@ -61,7 +61,7 @@ def test_every_bomb_is_refused(name: str, tmp_path: Path) -> None:
 
 
 def test_a_large_sound_file_is_no_bomb(tmp_path: Path) -> None:
-    """The limits leave room for what is real: 24 MB in 16 bits."""
+    """The limits admit a real file: 24 MB of 16-bit weights."""
     path = tmp_path / "model.pt"
     weights = torch.randn(40, 300_000).half()
     torch.save({"model": dict(enumerate(weights)) | {"weight": weights}}, path)

@@ -1,4 +1,4 @@
-"""Captures made to do harm: each refused in one sentence, soon, with no code of theirs run."""
+"""Malicious captures: each is refused in one sentence, quickly, and none of its code runs."""
 
 import io
 import json
@@ -84,7 +84,7 @@ def test_a_description_that_is_no_sound_json_is_refused(content: bytes, name: st
 
 
 def _chain(about: About, count: int, **changes: Any) -> list[About]:
-    """So many operations at the end, each of which reads the one before twice."""
+    """Append ``count`` operations, each of which reads the one before twice; returns them."""
     first = len(about["events"])
     for number in range(first, first + count):
         read = {"e": number - 1, "shape": [1], "stride": [1], "offset": 0}
@@ -179,7 +179,7 @@ def test_probes_of_nothing_are_refused(content: bytes) -> None:
 
 
 def test_constants_that_are_read_twice_each_take_no_time(content: bytes) -> None:
-    """2^5000 ways lead back to the first of them; each is gone once."""
+    """2^5000 paths lead back to the first constant, but each constant is visited once."""
 
     def change(header: About, about: About) -> None:
         _chain(about, 5_000)
@@ -196,7 +196,7 @@ def test_constants_that_are_read_twice_each_take_no_time(content: bytes) -> None
 
 
 def test_products_without_end_take_no_memory(content: bytes) -> None:
-    """Each number depends on all products before it: once a list of all of them for each."""
+    """Each number depends on all products before it; a list of them for each would be too large."""
 
     def change(header: About, about: About) -> None:
         first = len(about["events"])

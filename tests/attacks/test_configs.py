@@ -108,7 +108,7 @@ NAMES = sorted(TransformerConfig.__dataclass_fields__)
 
 
 def assert_refused_or_sound(content: bytes, fields: dict[str, Any]) -> None:
-    """Either a sentence, or a model of the very sizes that the config says."""
+    """Loading ends in a one-sentence error, or in a model of exactly the config's sizes."""
     plain = taken_apart(content).description["config"] | fields
     with suppress(ConfigError):
         config = TransformerConfig.from_dict(plain)
@@ -123,7 +123,7 @@ def assert_refused_or_sound(content: bytes, fields: dict[str, Any]) -> None:
         loaded = Checkpoint.load(forged)
     except CheckpointError as error:
         assert_sentence(error)
-    else:  # what does not change a shape, such as dropout
+    else:  # fields that change no shape, such as dropout
         assert_same(Checkpoint.load(loaded.to_bytes()), loaded)
         assert loaded.config.to_dict() == plain
 
@@ -149,7 +149,7 @@ def test_two_thousand_generated_configs(content: bytes) -> None:
     @settings(max_examples=2000, database=None)
     @given(fields=GENERATED)
     def each(fields: dict[str, Any]) -> None:
-        # Around each of them: at its first run, Hypothesis itself takes 200 MB to read our source.
+        # Limited per example: at its first run, Hypothesis itself takes 200 MB to read our source.
         with little_memory():
             assert_refused_or_sound(content, fields)
 
@@ -157,7 +157,7 @@ def test_two_thousand_generated_configs(content: bytes) -> None:
 
 
 def test_the_limits_themselves_are_met() -> None:
-    """A model of just under the budget is described, and nothing is allocated for it."""
+    """A model just under the limit is described, and nothing is allocated for it."""
     with little_memory():
         config = TransformerConfig(source_vocab_size=60_000, target_vocab_size=60_000, d_model=1024)
         assert config.num_parameters < MAX_PARAMETERS

@@ -40,7 +40,7 @@ def test_a_gadget_does_not_run(name: str, form: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "form"), ALL)
 def test_none_runs_where_it_is_opened(name: str, form: str, tmp_path: Path) -> None:
-    """What opens the file in that process, here: a gadget that ran would leave its canary."""
+    """The reader process's code, run in this process: a gadget that ran would leave its canary."""
     canary, path = tmp_path / "canary", tmp_path / "model.pt"
     path.write_bytes(FORMS[form](GADGETS[name](canary)))
     with pytest.raises(Refused):
@@ -56,7 +56,7 @@ def test_no_gadget_runs(name: str, form: str, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_every_gadget_runs_where_nothing_stops_it(tmp_path: Path) -> None:
-    """Otherwise the tests above would prove nothing. Each in a process of its own."""
+    """Otherwise the tests above would prove nothing. Each runs in its own process."""
     script = (
         "import os, pathlib, pickle, sys\n"
         "for path in map(pathlib.Path, sys.argv[1:]):\n"
@@ -82,13 +82,13 @@ def test_every_gadget_runs_where_nothing_stops_it(tmp_path: Path) -> None:
 
 
 def test_the_wrappers_are_sound(tmp_path: Path) -> None:
-    """A harmless payload comes through both of them as far as its content."""
+    """A harmless payload passes through both formats, and is refused only for lack of tensors."""
     import pickle
 
     for form in (as_zip, as_legacy):
         path = tmp_path / "model.pt"
         path.write_bytes(form(pickle.dumps({"epoch": 3}, protocol=2)))
-        content = opened(str(path))  # in this process, which need not fear it
+        content = opened(str(path))  # in this process, since it is harmless
         assert content == {"epoch": 3}
         with pytest.raises(Refused, match="no tensors"):
             flat(content, path.stat().st_size)
@@ -109,7 +109,7 @@ BREAKOUTS = (
 
 
 def test_the_second_wall_holds_alone(tmp_path: Path) -> None:
-    """Were there a hole in torch's own check: the process still could not reach out."""
+    """If torch's own check let code through, the confined process could still do no harm."""
     from transformer.interop.files.confinement import EXIT_FORBIDDEN_ACTION
 
     canary = tmp_path / "canary"
@@ -146,7 +146,7 @@ def test_the_process_inherits_no_secret(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_whole_model_is_named(tmp_path: Path) -> None:
-    """What people most often bring by mistake."""
+    """The file that users upload by mistake most often."""
     path = tmp_path / "model.pt"
     torch.save(torch.nn.Linear(2, 2), path)
     with pytest.raises(CheckpointError, match=r"torch\.nn\.modules\.linear\.Linear"):

@@ -1,4 +1,4 @@
-"""What a file takes of the server's memory: no more than a small multiple of its own size."""
+"""A file takes no more of the server's memory than a small multiple of its own size."""
 
 import gc
 import json
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of 50 MB, in tensors of one to ten."""
+    """A checkpoint of 50 MB, in tensors of 1 to 10 MB."""
     path = tmp_path_factory.mktemp("large") / "large.safetensors"
     model = wild_model(d_model=512, d_ff=4096, num_encoder_layers=1, num_decoder_layers=1)
     Checkpoint.of(model, WORDS, WORDS, DataConfig(task="reverse"), None, []).save(path)
@@ -86,14 +86,14 @@ def test_a_large_model_goes_once_nobody_shows_it(
     gc.collect()
     assert gone() is None
     assert own.model is not None
-    # Its memory goes back to the system at the next look at any model.
+    # The next look-up of any model gives the freed memory back to the system.
     assert not given
     assert models.find(("no such file", 0, 0)) is None
     assert given == [1]
     models.find(("no such file", 0, 0))
     assert given == [1]
 
-    # What may be kept is, until another comes.
+    # A model within the limit is kept until another is loaded.
     monkeypatch.setattr(loaded, "KEPT_BYTES", small.stat().st_size + 1)
     kept = weakref.ref(models.load(small))
     gc.collect()
@@ -124,7 +124,7 @@ def test_lists_keep_no_vocabularies(tmp_path: Path) -> None:
     assert not any("Vocabulary" in type(value).__name__ for value in vars(facts).values())
     header = header_of(path)
     assert header is not None
-    assert header.source_vocabulary is header.target_vocabulary  # equal ones are one
+    assert header.source_vocabulary is header.target_vocabulary  # equal ones are shared
 
 
 # --- vocabularies of state dicts ----------------------------------------------------------------

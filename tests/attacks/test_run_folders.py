@@ -1,4 +1,4 @@
-"""Run directories that were damaged, taken away or are many: no page breaks."""
+"""No page breaks on run directories that are damaged, removed, or very many."""
 
 import shutil
 from collections.abc import Callable
@@ -58,7 +58,7 @@ def test_damaged_runs_stand_in_the_table() -> None:
     for file in FILES:
         for how in DAMAGE:
             damaged(file, how)
-    # Where there is no file of that name at all, it is no run.
+    # A directory whose config.json is a folder or a broken link is no run.
     assert len(list_runs()) == len(FILES) * len(DAMAGE) - 2
     opens("runs")
 

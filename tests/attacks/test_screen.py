@@ -1,4 +1,4 @@
-"""120 texts on screen: 20 tokens that are not what they seem, each in six places."""
+"""20 misleading tokens, each in six places on screen, are all shown as what they are."""
 
 import io
 import re
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def hostile(kind: str) -> Checkpoint:
-    """A model that reads and writes nothing but such tokens; its texts are made of them too."""
+    """A model whose vocabulary and texts consist of the misleading tokens of this kind."""
     tokens = list(KINDS[kind].values())
     vocabulary = Vocabulary(kind, tokens)
     torch.manual_seed(0)
@@ -51,7 +51,7 @@ def opened(name: str, kind: str, **query: str) -> AppTest:
     kept, _ = uploads.keep(file_name, hostile(kind), "me")
     app = open_page(name, **query, checkpoint=kept.id)
     assert not app.exception
-    # That the model is wrong is told in such a box, too.
+    # A wrong output is reported in an error box too, and is no fault here.
     assert [one.value for one in app.error if not one.value.startswith("**Wrong from")] == []
     return app
 
@@ -61,7 +61,7 @@ def sent(
 ) -> list[tuple[str, str]]:
     """Every text that the page sends to the browser, with the kind of element it is in.
 
-    Not what stands in a field to be typed into, which is the person's own.
+    Except the texts in input fields, which are the user's own.
     """
     found: list[tuple[str, str]] = []
 
@@ -94,7 +94,7 @@ def tables(app: AppTest) -> list[str]:
 
 
 def assert_seen(texts: list[tuple[str, str]]) -> None:
-    """Nothing invisible, and nothing that a browser would take for markup."""
+    """Check that no text has invisible characters or anything that a browser takes for markup."""
     for kind, text in texts:
         assert not HIDDEN.intersection(text), (kind, text)
         if kind in ("html", "arrow_table"):
@@ -102,7 +102,7 @@ def assert_seen(texts: list[tuple[str, str]]) -> None:
         outside = re.sub(r"(`+).*?\1", "", text, flags=re.DOTALL)
         if kind in ("markdown", "alert", "caption", "heading", "success", "info", "header"):
             for word in WORDS.values():
-                # A formula is one in a spreadsheet only, and many letters are but long.
+                # A formula acts in a spreadsheet only, and a thousand letters are merely long.
                 harmless = word == "=1+1" or word.isalpha()
                 assert word not in outside or harmless, (kind, text)
 

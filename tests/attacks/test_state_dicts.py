@@ -1,4 +1,4 @@
-"""Sound files are read unchanged; unsound ones are told what they are."""
+"""Valid files are read unchanged; for any other, the error names what it is."""
 
 import io
 import json
@@ -37,7 +37,7 @@ def assert_equal(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
 def test_what_training_scripts_save_comes_through(legacy: bool, tmp_path: Path) -> None:
-    """Wrapped, beside an optimizer and counters; views, masks, whole numbers, other types."""
+    """A state dict in a checkpoint with an optimizer and counters; views, masks, other types."""
     weights = state_dict()
     optimizer = torch.optim.Adam([torch.nn.Parameter(torch.ones(3))])
     optimizer.step(lambda: torch.tensor(0.0))
@@ -64,7 +64,7 @@ def test_what_training_scripts_save_comes_through(legacy: bool, tmp_path: Path) 
         _use_new_zipfile_serialization=not legacy,
     )
     assert recognise(path).name == "state-dict"
-    # As read_state_dict does; the process that opens the file takes seconds, so it does so once.
+    # As read_state_dict does, but the reader process, which takes seconds, is started only once.
     to_safetensors(path, tmp_path / "tensors")
     assert_equal(read_tensors(tmp_path / "tensors"), model)
     kept = read_tensors(tmp_path / "tensors", as_stored=True)
@@ -206,7 +206,7 @@ def test_what_is_not_taken_is_named(content: bytes, says: str, tmp_path: Path) -
 
 
 def test_a_damaged_state_dict_is_refused_or_read(tmp_path: Path) -> None:
-    """Cut anywhere, it is refused in a sentence, and nothing is left behind."""
+    """A truncated file is refused in one sentence, and leaves no file behind."""
     buffer = io.BytesIO()
     torch.save(state_dict(), buffer)
     legacy = io.BytesIO()

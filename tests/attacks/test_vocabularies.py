@@ -1,7 +1,7 @@
-"""Vocabularies made to end the process that reads them, or to keep it busy: refused in a sentence.
+"""Vocabularies made to crash the process that reads them, or to keep it busy, are refused.
 
-A tree of pieces is taken down by recursion in the library that cuts text, so one long piece ended
-the server and every session with it.
+The library that cuts text frees its tree of pieces by recursion, so that one long piece crashed the
+server with every session.
 """
 
 import base64
@@ -30,7 +30,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 def with_pieces(others: dict[str, float], algorithm: str = "unigram") -> bytes:
-    """A sound checkpoint of ours whose source vocabulary brings these pieces besides."""
+    """A valid checkpoint whose source vocabulary has these extra pieces."""
     sound = make()
     tokens = ["<p>", "<b>", "<e>", "<u>", *sound.source_vocabulary.tokens[4:]]
     plain: dict[str, Any] = {
@@ -52,7 +52,7 @@ def with_pieces(others: dict[str, float], algorithm: str = "unigram") -> bytes:
 
 
 class Forged:
-    """Stands where a vocabulary does when a header is written."""
+    """Replaces a vocabulary when a header is written: ``to_dict`` returns the given dictionary."""
 
     def __init__(self, plain: dict[str, Any]) -> None:
         self.plain = plain
@@ -116,7 +116,7 @@ pieces.MAX_PIECE = pieces.MAX_NODES = 10**9
 def test_what_passes_the_bounds_ends_another_process_than_the_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second wall: should a library bear less than was measured, only the trial dies."""
+    """If a library crashes below the measured bounds, only the trial process dies."""
     (tmp_path / "sitecustomize.py").write_text(LAX)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     raw, _ = header_bytes(FORGED["one piece of 200,000"]())
@@ -136,7 +136,7 @@ def test_a_vocabulary_that_takes_too_long_is_given_up(monkeypatch: pytest.Monkey
 
 
 def a_map(replacement: bytes) -> bytes:
-    """A table in which ``a`` becomes something else; of the layout that SentencePiece writes."""
+    """A character table in SentencePiece's layout that turns ``a`` into ``replacement``."""
     units = [0] * 512
     root = 256 << 10  # children of the root begin at 256
     units[0] = root
