@@ -146,7 +146,7 @@ def test_a_pid_used_again_does_not_revive_a_run(tmp_path: Path) -> None:
 
 
 def test_a_trainer_that_died_on_its_way_failed_to_start(tmp_path: Path) -> None:
-    """Reading the status tells it, even before the process that started the trainer notices."""
+    """The status says that it failed, even before the process that started it notices."""
     run = create_run(tiny(), root=tmp_path)
     run.set_status(Status("starting", pid=2**22 - 1, process_started=1.0))
     status = run.status()

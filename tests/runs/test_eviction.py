@@ -61,7 +61,7 @@ def test_what_was_just_brought_stays() -> None:
 def test_one_visitor_never_empties_the_shelf_of_another(
     others: list[str], brought: int, most: int
 ) -> None:
-    """For any number of uploads, and any size of the folder."""
+    """Every other owner keeps its newest file, whatever one owner uploads."""
     shelf = held(*((f"{place} {name}", name) for place, name in enumerate(others)))
     for number in range(brought):
         way = paths_to_delete(shelf, "attacker", most=max(most, len(set(others))), incoming_bytes=1)

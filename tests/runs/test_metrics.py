@@ -93,7 +93,7 @@ def test_a_line_without_a_step_is_none(step: str) -> None:
 
 
 def test_the_two_lines_of_an_evaluation_are_one_record(tmp_path: Path) -> None:
-    """Even if the file is read between the two."""
+    """Even if the file is read between the two lines."""
     history = History(tmp_path)
     lines = ['{"kind": "eval", "step": 5, "loss": 2.0, "seconds": 1}\n']
     (tmp_path / METRICS).write_text(lines[0])

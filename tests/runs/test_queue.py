@@ -141,7 +141,7 @@ def test_training_on_adds_steps(steps: int, root: Path, trained: Run) -> None:
 
 
 def test_a_run_with_a_name_of_its_own_comes_back_from_the_trash(root: Path) -> None:
-    """As a run that is made with --run-dir runs/mine."""
+    """Such a run is made with --run-dir runs/mine."""
     run = create_run(tiny(), path=root / "my run")
     run.set_status(Status("paused"))
     trash.delete(run)
