@@ -80,7 +80,7 @@ def test_quotes_inside_a_cell_are_text(tmp_path: Path) -> None:
 
 
 def test_a_third_column_throughout_is_passed_over(tmp_path: Path) -> None:
-    """As in the well-known files of sentence pairs, whose third column is a licence."""
+    """Well-known files of sentence pairs have a licence as the third column."""
     lines = [f"go {n}\tgeh {n}\tCC-BY {n}" for n in range(20)]
     path = written(tmp_path, "\n".join([*lines, "odd\tone"]).encode())
     pairs = [Pair(f"go {n}", f"geh {n}") for n in range(20)]
