@@ -121,7 +121,7 @@ def first_rows(share: Share) -> list[list[int]]:
 def test_a_stream_that_starts_later_goes_on_alike(
     tmp_path: Path, count: int, batch_size: int
 ) -> None:
-    """As a resumed run reads: from within a pool, across pools, and across epochs."""
+    """A resumed run reads from within a pool, across pools, and across epochs."""
     file = tmp_path / "pairs.tsv"
     file.write_text("".join(f"s{i} {'a ' * (i % 3)}x\tt{i}\n" for i in range(count)))
     task, config = made("pairs", pairs=file, data={"held_out": 0.0}, batch_size=batch_size)

@@ -276,7 +276,7 @@ def test_dropout_acts_in_training_and_not_in_evaluation() -> None:
 
 
 def test_label_smoothing_is_for_training_only() -> None:
-    """Otherwise the evaluation loss of two runs could not be compared."""
+    """Evaluation losses of runs with different smoothing can be compared."""
     task, config = made(label_smoothing=0.3)
     model = fresh(config)
     events: list[Event] = list(islice(train(model, task, config.training), 5))
@@ -314,7 +314,7 @@ def test_a_nan_is_reported_and_no_weight_updated() -> None:
 
 @pytest.mark.parametrize("eval_every", [1, 1000])
 def test_a_wild_learning_rate_is_reported(eval_every: int) -> None:
-    """It is reported by whichever meets a non-finite number first, update or evaluation."""
+    """An update or an evaluation, whichever meets a non-finite number first, reports it."""
     # Adam bounds its steps, and normalisation bounds their effect. Only with β₂ = 0 (no memory of
     # the second moment) do the embeddings of tokens absent from a batch take unbounded steps.
     task, config = made(

@@ -100,7 +100,7 @@ def test_an_update_is_momentum_made_orthogonal_and_adam_for_the_rest() -> None:
 
 
 def test_weight_decay_takes_the_same_share_off_every_matrix() -> None:
-    """Off Muon's matrices and Adam's, whatever their gradients; not off gains and biases."""
+    """Muon's and Adam's matrices decay, whatever their gradients; gains and biases do not."""
     config = made(optimizer="muon", weight_decay=0.5)[1]
     model, other = fresh(config), fresh(config)
     with_decay = optimizer_of(model, config.training)

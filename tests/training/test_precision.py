@@ -159,7 +159,7 @@ def test_the_training_form_computes_in_bfloat16_what_the_model_does() -> None:
 
 
 def test_a_softmax_in_bfloat16_is_that_in_float32_rounded() -> None:
-    """The model's softmax relies on it where a processor hands it bfloat16 scores."""
+    """The model's softmax relies on this where a processor hands it bfloat16 scores."""
     scores = 20 * torch.randn(50, 70, generator=torch.Generator().manual_seed(1))
     scores = scores.bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
