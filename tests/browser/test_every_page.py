@@ -20,7 +20,7 @@ ADDRESSES = {
     "train": "train",
     "learn": "learn?checkpoint=sort&box=decoder.1.cross.softmax&step=3&absent=yes",
 }
-"""The other pages are checked panel by panel: test_attention_access, test_decoding_batch,
+"""Page -> address. The others, panel by panel: test_attention_access, test_decoding_batch,
 test_decoding_panels, test_decoding_steps, test_checkpoint_card, test_runs_page, test_debug_page."""
 
 

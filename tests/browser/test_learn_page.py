@@ -29,7 +29,7 @@ def test_the_map_is_walked_by_mouse_and_keyboard_and_the_address_follows(
     page.wait_for_url(re.compile(r"step=3"))
     expect(page.get_by_text("4 heads × 3 queries × 10 keys; each row sums to 1")).to_be_visible()
     expect(page.locator(".value_picture canvas")).to_have_count(4)
-    # By keyboard: along the data flow to the next token, then on from the first box.
+    # By keyboard: along the data flow to the next token, and up into the next step.
     chosen.focus()
     page.keyboard.press("ArrowRight")
     expect(heading).to_have_text("Mixing: weights times values")

@@ -18,7 +18,7 @@ from tests.support.places import bundled_file
 from tests.support.server import Server, running_server, settle, upload
 
 NAME = "model\u202egpj.pt"
-"""A name that would show as "modeltp.jpg"."""
+"""A name that a screen would show as "modeltp.jpg"."""
 
 
 def open_page(new_page: NewPage, server: Server, **looks: object) -> Page:

@@ -93,7 +93,7 @@ def test_a_trained_model_behaves_the_same_after_download_and_upload(
     few = "batch_size=16&eval_examples=32&final_examples=100"
     page.goto(f"{server.url}/train?task=reverse&{few}")
     settle(page)
-    # Few updates: a half-trained model is unsure, so that its probabilities say something.
+    # Few updates: the probabilities of a half-trained model are not all 100 %.
     set_steps(page, 160)
     press_train(page, server)
     # The untrained baseline is on the chart from the first point on.
