@@ -82,7 +82,7 @@ def test_worksheets_become_a_table_with_a_column_a_question() -> None:
     app.file_uploader[0].set_value(pages).run()
     assert not app.exception
     every, answers = (table.value for table in app.dataframe)
-    assert "Loss, nats per token" not in every  # nothing stands there
+    assert "Loss, nats per token" not in every  # an empty column is left out
     # The column after the name counts answered questions, not written sentences.
     assert list(every)[:2] == ["Name", "Answered"]
     assert list(every["Answered"]) == ["1 of 16"] * 2

@@ -105,7 +105,7 @@ def test_heads_are_switched_off_without_examples(imported: Checkpoint, method: s
     assert "mean" not in str(box(app, "They write instead").options)
 
 
-# --- another token, of thousands ------------------------------------------------------------------
+# --- choosing one token of thousands --------------------------------------------------------------
 
 
 def test_a_large_vocabulary_is_searched_and_not_sent(imported: Checkpoint) -> None:

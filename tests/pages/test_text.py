@@ -45,4 +45,4 @@ def test_names_that_differ_beyond_the_cut_still_do() -> None:
     ]
     assert shown[3:] == names[3:]  # the first words tell them apart
     assert told_apart(["x" * 60, "x" * 60 + "y"], 26) == ["xxxxxxx…x", "xxxxxxx…y"]
-    assert told_apart([names[0]] * 2, 26) == [names[0]] * 2  # nothing tells them apart
+    assert told_apart([names[0]] * 2, 26) == [names[0]] * 2  # equal names stay equal

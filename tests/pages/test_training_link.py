@@ -58,7 +58,7 @@ def test_the_link_of_any_run_opens_the_form_with_its_whole_config(data: st.DataO
     try:
         config = data.draw(run_configs())
     except ValueError:
-        return  # drawn settings that contradict each other
+        return  # the drawn settings contradict each other
     query = link_of(config, "0" * 32 if config.data.task == "pairs" else "")
     choice, problem = read_link(query)
     assert not problem
