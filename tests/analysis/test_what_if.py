@@ -1,4 +1,4 @@
-"""What if: forced and masked attention, and when they must change nothing."""
+"""Forced and masked attention: what they change, and when they must change nothing."""
 
 from functools import partial
 
