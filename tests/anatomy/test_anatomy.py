@@ -222,7 +222,7 @@ def test_the_map_has_each_box_once(name: str) -> None:
     assert len({box.id for box in boxes(config)}) == len(boxes(config))
 
 
-# --- without --------------------------------------------------------------------------------
+# --- a part left out ------------------------------------------------------------------------
 
 
 def test_what_is_taken_out_is_the_planted_fault_and_nothing_stays_changed() -> None:
