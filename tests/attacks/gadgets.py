@@ -130,7 +130,7 @@ def _function(canary: Path) -> bytes:
 
 
 def _setstate(canary: Path) -> bytes:
-    """BUILD on an object whose class has been given os.system as its __setstate__."""
+    """BUILD on an object that has been given os.system as its __setstate__."""
     command = _command(canary).encode()
     return (
         b"\x80\x02cargparse\nNamespace\n)R}(X\x0c\x00\x00\x00__setstate__cos\nsystem\nubX"

@@ -105,7 +105,7 @@ def test_answers_of_one_browser_are_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     assert list(answers.read_answers(OWNERS[0], "lesson")) == ["2", "3", "4"]
 
 
-# --- what belongs to several --------------------------------------------------------------------
+# --- what several users share -------------------------------------------------------------------
 
 
 def test_a_name_and_notes_given_at_once_both_stay() -> None:
@@ -174,7 +174,7 @@ def test_what_others_change_at_once_is_never_half(tmp_path: Path) -> None:
     assert not (tmp_path / "gone").exists()
 
 
-# --- what breaks off on its way in --------------------------------------------------------------
+# --- uploads that break off ---------------------------------------------------------------------
 
 
 def test_files_that_break_off_make_way_and_take_nothing_of_others(

@@ -62,7 +62,7 @@ def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
     assert not (tmp_path / "canary").exists()
 
 
-# --- What a description may say -------------------------------------------------------------------
+# --- Malformed descriptions -----------------------------------------------------------------------
 
 TEXTS = {
     "lists in lists": "[" * 200_000 + "]" * 200_000,
@@ -175,7 +175,7 @@ def test_probes_of_nothing_are_refused(content: bytes) -> None:
     assert "has wrong shapes" in refused(joined(header, about, kept))
 
 
-# --- What would take for ever, or all memory ------------------------------------------------------
+# --- Captures that would take for ever, or all memory ---------------------------------------------
 
 
 def test_constants_that_are_read_twice_each_take_no_time(content: bytes) -> None:
@@ -220,7 +220,7 @@ def test_what_takes_too_long_is_ended(content: bytes, monkeypatch: pytest.Monkey
     assert "takes more than 0 s" in refused(content)
 
 
-# --- Anything at all ------------------------------------------------------------------------------
+# --- Random changes -------------------------------------------------------------------------------
 
 ODD: tuple[Any, ...] = (
     *(-1, 0, 1, 3, 7, 2**31, 2**62, 10**30, 0.5, 1e300, True, None, "", "x", "\x1b[31m", [], {}),

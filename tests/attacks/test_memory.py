@@ -135,7 +135,7 @@ def many_tokens(count: int) -> bytes:
 
 
 def test_a_huge_vocabulary_is_refused_with_no_memory_of_the_server() -> None:
-    content = many_tokens(1_000_000)  # 10 MB, and 150 once read
+    content = many_tokens(1_000_000)  # 10 MB, and 150 MB once read
     with (
         little_memory(30 * MEGABYTE),
         pytest.raises(VocabularyError, match="1,000,000 tokens, but the embedding has 20 rows"),
@@ -156,7 +156,7 @@ def test_a_large_vocabulary_is_read_apart_as_it_is_here(monkeypatch: pytest.Monk
         read_in_own_process(content, "a.json", 50_000)
 
 
-# --- models that find no end --------------------------------------------------------------------
+# --- models whose output does not end -----------------------------------------------------------
 
 
 def test_a_model_that_was_brought_writes_a_little_and_no_more(

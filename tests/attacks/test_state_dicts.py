@@ -224,7 +224,7 @@ def test_a_damaged_state_dict_is_refused_or_read(tmp_path: Path) -> None:
 
 
 def named(name: str, **fields: Any) -> bytes:
-    """A zip with one sound member and one of this name."""
+    """A zip with one valid member and one of this name."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("config.json", b"{}")
