@@ -186,7 +186,7 @@ def test_a_signal_to_all_processes_saves_first(root: Path, nursery: Nursery) -> 
 def test_a_trainer_started_by_one_of_several_is_alone(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When a run under torchrun ends, its main process starts the next queued run so."""
+    """When a run under torchrun ends, its main process starts the next queued run."""
     for name, value in {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}.items():
         monkeypatch.setenv(name, value)
     run = create_run(tiny(steps=1), root=root)
