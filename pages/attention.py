@@ -7,15 +7,15 @@ import streamlit as st
 from pages.components.attention import (
     ablation,
     export,
+    inspected_input,
     one_weight,
     patterns,
     place,
     pruning,
     saliency,
-    sides,
 )
 from pages.components.attention.checks import trust
-from pages.components.attention.sides import InspectedInput
+from pages.components.attention.inspected_input import InspectedInput
 from pages.components.shared import inputs
 from pages.components.shared.panels import open_tab
 from pages.components.shell import address
@@ -45,17 +45,19 @@ with frame("Attention", ""), address.together("Attention"):
         with right, st.container(horizontal=True, horizontal_alignment="right"):
             checked = st.container(width="content")
             with st.popover("Compare", key="beside"):
-                comparison = sides.comparison_field()
+                comparison = inspected_input.comparison_field()
                 beside = st.container()
-                output = sides.output_field()
-        inspected = sides.inspect_cached(sides.name_of(comparison, text), checkpoint, text, output)
+                output = inspected_input.output_field()
+        inspected = inspected_input.inspect_cached(
+            inspected_input.name_of(comparison, text), checkpoint, text, output
+        )
         ablation.read(inspected)
         off = ablation.switched_off(inspected)
         with left:
-            sides.answer(inspected, ablation.sentence(inspected, off))
+            inspected_input.answer(inspected, ablation.sentence(inspected, off))
         other = None
         with beside, errors_shown():
-            other = sides.comparison(comparison, inspected)
+            other = inspected_input.comparison(comparison, inspected)
         both = [inspected] if other is None else [inspected, other]
         attention_explorer(
             [one.side for one in both],

@@ -34,7 +34,7 @@ class RunError(UserError):
 
 
 @contextmanager
-def refusing(what: str, kind: type[UserError] = UserError) -> Iterator[None]:
+def explaining(what: str, kind: type[UserError] = UserError) -> Iterator[None]:
     """Turn an ``OSError`` inside the block into one of our errors, with a one-sentence message.
 
     Args:
@@ -54,4 +54,4 @@ def reading(path: Path) -> AbstractContextManager[None]:
         CheckpointError: the file could not be opened, or not be read to the end.
     """
     name = "".join(mark if mark.isprintable() else f"U+{ord(mark):04X}" for mark in path.name)
-    return refusing(f"The file {name} could not be read", CheckpointError)
+    return explaining(f"The file {name} could not be read", CheckpointError)

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 from pages.components.shell import loaded
-from pages.components.shell.headers import facts_of, header_of
+from pages.components.shell.checkpoint_headers import facts_of, header_of
 from pages.components.stores import uploads
 from tests.support.checkpoint_files import MEGABYTE, WORDS, little_memory, make, wild_model
 from tests.support.opened_pages import open_page

@@ -11,7 +11,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from pages.components.attention.export import as_npz, attention_page, weights_as_csv
-from pages.components.attention.sides import InspectedInput
+from pages.components.attention.inspected_input import InspectedInput
 from pages.components.shared.inspection import inspect
 from pages.components.stores import uploads
 from tests.attacks.strings import HIDDEN, MARKS, WORDS

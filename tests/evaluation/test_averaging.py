@@ -39,7 +39,7 @@ from transformer.training.loop import evaluate_loss, evaluate_outputs
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """A finished run of 12 updates that saved a checkpoint after each."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORKBENCH_COMMIT_SECONDS", "0")
+        patch.setenv("WORKBENCH_SNAPSHOT_SECONDS", "0")
         training = {
             "steps": 12,
             "eval_every": 2,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pages.components.attention.sides import InspectedInput
+from pages.components.attention.inspected_input import InspectedInput
 from pages.components.shared.inspection import inspect
 from transformer.analysis.patterns import ideal_places
 from transformer.checkpoint import Checkpoint

@@ -20,7 +20,7 @@ from transformer.runs.directory import Run
 from transformer.runs.resume import newest_intact_snapshot
 from transformer.tasks.presets import prepare
 
-SOMETIMES = {"WORKBENCH_COMMIT_SECONDS": "0.01"}
+SOMETIMES = {"WORKBENCH_SNAPSHOT_SECONDS": "0.01"}
 """Environment in which each kill loses several updates, which are repeated."""
 
 Make = Callable[[Path, int], Run]

@@ -22,7 +22,7 @@ from transformer.tasks.presets import prepare
 
 PATIENCE = 120
 """Seconds before a test gives up on a process; on a busy machine importing torch takes many."""
-OFTEN = {"WORKBENCH_COMMIT_SECONDS": "0"}
+OFTEN = {"WORKBENCH_SNAPSHOT_SECONDS": "0"}
 """An environment in which a trainer saves after every update."""
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from transformer.cli.terminal import check_output, note, say
-from transformer.errors import UserError, refusing
+from transformer.errors import UserError, explaining
 
 
 def add_commands(commands: Any) -> None:
@@ -92,7 +92,7 @@ def _capture(options: argparse.Namespace, out: Path) -> None:
     note(f"Watching {options.model} at work…")
     # Threads that spin while they wait would slow down everything else on the machine.
     waiting = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ
-    with refusing(f"{command[0]} cannot be started"):
+    with explaining(f"{command[0]} cannot be started"):
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=waiting)
     if done.returncode or not out.exists():
         last = "\n".join(done.stderr.strip().splitlines()[-12:])

@@ -16,7 +16,7 @@ from typing import Any
 
 from transformer.cli.terminal import boolean, note, note_share, say
 from transformer.config import DataConfig, TrainingConfig, TransformerConfig
-from transformer.errors import RunError, UserError, refusing
+from transformer.errors import RunError, UserError, explaining
 from transformer.runs import queue
 from transformer.runs.creation import About, create_run
 from transformer.runs.directory import ENDED, ROOT, Run, list_runs
@@ -340,7 +340,7 @@ def _curve(path: Path, size: int | None) -> tuple[Sequence[Any], tuple[str, ...]
     from transformer.doctor.loss_file import read_loss
     from transformer.doctor.loss_reading import read_curve
 
-    with refusing(f"{path.name} cannot be read"):
+    with explaining(f"{path.name} cannot be read"):
         content = path.read_bytes()
     reading = read_curve(read_loss(content), size)
     return reading.findings, reading.suspects

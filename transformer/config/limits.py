@@ -77,9 +77,9 @@ class Limits(SelfValidating):
         minimum=1,
         maximum=500_000_000,
     )
-    commit_seconds: float = setting(
-        "Seconds between two points from which a run can go on; longer if saving would take over "
-        "a twentieth of this time; 0 saves after every update.",
+    snapshot_seconds: float = setting(
+        "Seconds between two snapshots, from which a run can resume; longer if saving would "
+        "otherwise take more than a twentieth of the time; 0 saves after every update.",
         default=10.0,
         minimum=0.0,
         maximum=100_000.0,

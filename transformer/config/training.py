@@ -146,7 +146,8 @@ class TrainingConfig(SelfValidating):
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """As in a run's file, which leaves out fields added later at their old behaviour."""
+        """As written to a run's file. ``bucketing``, ``fault`` and ``weight_decay`` are left out
+        while they have the behaviour from before they existed. Later fields need no line."""
         plain = super().to_dict()
         if self.bucketing:
             del plain["bucketing"]

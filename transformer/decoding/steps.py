@@ -148,8 +148,9 @@ class Strategy(ABC):
     """A decoding strategy, with the options that all strategies share.
 
     max_length: most tokens to generate; None allows as many as the model has positions.
-    force_end: write <eos> as the last token that fits. None does so if the model's config asks
-        for it and no ``max_length`` is given: an output that a page cut has not ended.
+    force_end: write <eos> as the last token that fits. None: only if the model's config
+        asks for it and no ``max_length`` is given, because an output cut by a page's limit has
+        not ended.
     attention: record the attention weights of each new position.
     cached: False recomputes all positions at every step. It is slow, but simple: the reference
         in the tests, and the only mode in which hooks see all positions.

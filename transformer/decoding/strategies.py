@@ -53,7 +53,7 @@ class _SingleHypothesis(Strategy):
     def _gap(self, log_probs: Tensor, chosen: Tensor) -> Tensor:
         """The gap in log-probability between each chosen token and the best other one, [batch].
 
-        inf if a higher log-probability is not what decides.
+        inf if the highest log-probability does not decide, as in sampling.
         """
         return torch.full_like(log_probs[:, 0], torch.inf)
 

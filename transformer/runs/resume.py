@@ -110,8 +110,8 @@ def newest_intact_snapshot(run: Path) -> Snapshot | None:
     """The newest snapshot whose files are bit for bit as saved; None if there is none yet.
 
     A snapshot with a damaged or missing file is passed over, and so is one for which the
-    append-only files are damaged or too short. If they are damaged for every snapshot, they are
-    not checked: the curve loses a point, but the run can be resumed.
+    append-only files are damaged or too short. If that leaves no snapshot, the
+    append-only files are not checked: the curve loses a point, but the run can be resumed.
 
     Raises:
         RunError: there are snapshots, but none is intact.

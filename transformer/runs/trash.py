@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from transformer.errors import RunError, refusing
+from transformer.errors import RunError, explaining
 from transformer.files import changed_at
 from transformer.runs import queue
 from transformer.runs.directory import ROOT, Run, Status, list_runs, note_change
@@ -40,7 +40,7 @@ def delete(run: Run) -> None:
                 f"The run {run.id} was not deleted: the trash is full of the last runs of other "
                 "people. Try again later, or ask the person who runs the server."
             )
-        with refusing(f"The run {run.id} could not be deleted", RunError):
+        with explaining(f"The run {run.id} could not be deleted", RunError):
             for path in gone:
                 shutil.rmtree(path, ignore_errors=True)
             (root / FOLDER).mkdir(exist_ok=True)
@@ -73,7 +73,7 @@ def restore(run_id: str, root: Path = ROOT) -> Run:
     """
     if run_id not in {run.id for run in deleted_runs(root)}:
         raise RunError(f"The run {run_id[:40]} is not in the trash any more.")
-    with refusing(f"The run {run_id} could not be restored", RunError):
+    with explaining(f"The run {run_id} could not be restored", RunError):
         os.replace(root / FOLDER / run_id, root / run_id)
         note_change()
     return Run(root / run_id)

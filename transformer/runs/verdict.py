@@ -48,8 +48,8 @@ NAMED_GUESS_SHARE = 0.05
 """The score of guessing is named from this share of right answers on."""
 TOO_HIGH = "The learning rate is too high"
 OVERFIT = "The overfit check"
-"""Beginnings of the sentence of the finding to name first, and of the name of the one to name last:
-other findings name what makes the overfit check fail."""
+"""How the sentence of one finding, and the name of another, begin: the first is reported before all
+others; the second after them, since they say why the overfit check fails."""
 
 
 @dataclass(frozen=True)

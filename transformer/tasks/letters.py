@@ -14,7 +14,7 @@ MOST_LETTERS = 64
 
 
 class LetterTask(GeneratedTask):
-    """Sources of min_length to max_length letters, every length equally likely."""
+    """Sources of min_letters to max_letters letters, every length equally likely."""
 
     data_fields = ("min_letters", "max_letters")
 

@@ -51,7 +51,7 @@ from transformer.training.loop import (
 SNAPSHOT_SHARE = 20
 """Shortest wait between snapshots, in durations of the last save: saving takes at most 5 %."""
 UNEVALUATED = 6
-"""A snapshot waits this many times longer if its step has no evaluation, which it then needs."""
+"""A snapshot needs an evaluation; if its step has none yet, it waits this many times longer."""
 CLAIM_SECONDS = 5.0
 
 Progress = Callable[[str], None]
@@ -70,7 +70,7 @@ class Trainer:
         self.inherited = run.about()["parent_seconds"]
         self.step = 0
         self.saved = time.monotonic()
-        self.snapshot_seconds = 0.0
+        self.seconds_to_save = 0.0
 
     def train(self) -> None:
         """Train to the end, or until a command to stop or pause; the status then says which."""
@@ -253,8 +253,8 @@ class Trainer:
             return word
         if self.limits.minutes and log.seconds - self.inherited > 60 * self.limits.minutes:
             return "out of time"
-        wait = self.limits.commit_seconds and max(
-            self.limits.commit_seconds, SNAPSHOT_SHARE * self.snapshot_seconds
+        wait = self.limits.snapshot_seconds and max(
+            self.limits.snapshot_seconds, SNAPSHOT_SHARE * self.seconds_to_save
         )
         if training.step not in log.evaluation:
             wait *= UNEVALUATED
@@ -295,7 +295,7 @@ class Trainer:
         if step > 0 and not ended and read_goals(self.run.path).reload is None:
             self._verify(step)
         self.saved = time.monotonic()
-        self.snapshot_seconds = self.saved - started
+        self.seconds_to_save = self.saved - started
 
     def _checkpoint(self, training: Training, log: RunLog) -> Checkpoint:
         """

@@ -102,7 +102,8 @@ def _logits(model: Transformer, source: Tensor, target: Tensor) -> Tensor:
 def _padding(source: Tensor, config: TransformerConfig) -> Tensor | None:
     """Numbers to add to the scores of each source position, [batch · head, 1, source].
 
-    None if no text is padded; on a graphics card that is not checked, since it would have to wait.
+    None if no text is padded. On a graphics card that is not checked: reading the answer would wait
+    for the card.
     """
     padded = source == config.pad_id
     if source.device.type == "cpu" and not padded.any():

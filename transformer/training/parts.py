@@ -76,8 +76,8 @@ def backward(
 
 
 def _parts(model: FastModel, batch: Batch, threads: int) -> list[Batch]:
-    """The parts to compute. The batch stays whole if they would give another result: in parallel,
-    dropout draws its numbers in the order of the calls.
+    """The parts to compute. The batch stays whole if parts would change the result, as with
+    dropout in parallel, whose random numbers depend on the order of the calls.
     """
     if not threads or batch.source.device.type != "cpu":
         return [batch]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.components.attention import place
-from pages.components.attention.sides import InspectedInput
+from pages.components.attention.inspected_input import InspectedInput
 from pages.components.shared.examples import held_out
 from pages.components.shared.inputs import short_enough
 from pages.components.shared.inspection import LONGEST_OUTPUT, visible_tokens

@@ -4,7 +4,7 @@ import html
 
 import streamlit as st
 
-from pages.components.attention.sides import InspectedInput
+from pages.components.attention.inspected_input import InspectedInput
 from pages.components.shell.text import plain
 
 

@@ -7,7 +7,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from pages.components.attention import place
-from pages.components.attention.sides import InspectedInput
+from pages.components.attention.inspected_input import InspectedInput
 from pages.components.shell.tables import Cell, Row, html_table
 from pages.components.shell.text import code, decimal, verbatim
 from transformer.analysis.heads import Head

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from pages.components.attention import place
-from pages.components.attention.sides import InspectedInput
+from pages.components.attention.inspected_input import InspectedInput
 from pages.components.shell import address
 from pages.components.widgets.head_scatter import head_scatter
 from transformer.analysis.heads import Head

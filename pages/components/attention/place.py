@@ -50,8 +50,8 @@ def heads_off(config: TransformerConfig) -> list[Head]:
 
 
 def keep_heads_off() -> None:
-    """Write the heads that are off into the address; NONE if none is, as ``read`` takes an address
-    without them for an older link."""
+    """Write the heads that are switched off into the address, or NONE if no head is off: ``read``
+    treats an address without this field as an older link."""
     address.write("without", st.session_state["without"] or NONE)
 
 

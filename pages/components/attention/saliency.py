@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from pages.components.attention import place
-from pages.components.attention.sides import InspectedInput
+from pages.components.attention.inspected_input import InspectedInput
 from pages.components.shared.inputs import place_box
 from pages.components.shared.inspection import visible_tokens
 from pages.components.shell.text import percent, verbatim

@@ -11,7 +11,7 @@ from pages.components.shell.text import as_file_name, plain
 from pages.components.stores import uploads
 from pages.components.stores.uploads import Upload
 from transformer.config.limits import Limits
-from transformer.errors import CheckpointError, UserError, refusing
+from transformer.errors import CheckpointError, UserError, explaining
 from transformer.runs.directory import Run
 
 PROBLEM = "care problem"
@@ -132,7 +132,7 @@ def _attempt(action: Callable[[], object], upload: Upload | None = None) -> None
     try:
         if upload is not None and not browser.owns(*upload.owners):
             raise CheckpointError("Only the browser that uploaded it can change it.")
-        with refusing("It could not be saved"):
+        with explaining("It could not be saved"):
             action()
     except UserError as error:
         st.session_state[PROBLEM] = error

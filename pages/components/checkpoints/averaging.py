@@ -10,12 +10,12 @@ import streamlit as st
 
 from pages.components.checkpoints.actions import run_of
 from pages.components.shell import browser, jobs, models, session
+from pages.components.shell.checkpoint_headers import Facts, facts_of
 from pages.components.shell.frame import problem
-from pages.components.shell.headers import Facts, facts_of
 from pages.components.shell.models import Listed
 from pages.components.shell.text import number, percent, plain
 from pages.components.stores import uploads
-from transformer.errors import UserError, refusing
+from transformer.errors import UserError, explaining
 from transformer.evaluation.held_out import own_pairs
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def _result(found: "Averaged", labels: Sequence[str]) -> None:
 def _keep(found: "Averaged", count: int) -> None:
     name = f"{found.checkpoint.task}, average of {count}.safetensors"
     try:
-        with refusing("The average could not be kept"):
+        with explaining("The average could not be kept"):
             kept, checkpoint = uploads.keep(name, found.checkpoint, browser.owner())
         session.remember(kept.path, checkpoint)
         st.session_state["checkpoint"] = kept.id

@@ -1,7 +1,7 @@
 """One upload field for all formats: a file is recognised by its bytes and becomes a checkpoint.
 
 In session state: "arrival", the file that is being imported; "outcome", the result of the last
-one; "arrived", a checkpoint to choose at the next run, before the field that chooses is drawn.
+one; "arrived", a checkpoint to choose at the page's next rerun, before the field is drawn.
 """
 
 from collections.abc import Generator

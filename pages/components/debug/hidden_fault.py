@@ -29,7 +29,7 @@ from pages.components.shell.known_runs import known_runs
 from pages.components.shell.text import plain, seconds
 from transformer.config.faults import HIDDEN, hide, reveal
 from transformer.config.limits import Limits
-from transformer.errors import RunError, UserError, refusing
+from transformer.errors import RunError, UserError, explaining
 from transformer.files import changed_at
 from transformer.runs import queue
 from transformer.runs.directory import ACTIVE, ROOT, Run
@@ -72,7 +72,7 @@ def _keep(run: Run, guesses: Guesses) -> None:
     if not browser.may_control(run):
         st.session_state["hunt answers"][run.id] = guesses
         return
-    with refusing("The answer could not be written"):
+    with explaining("The answer could not be written"):
         guesses.keep(run.path)
 
 

@@ -6,8 +6,8 @@ import streamlit as st
 
 from pages.components.runs.health import findings_list
 from pages.components.shell import session
+from pages.components.shell.checkpoint_headers import facts_of
 from pages.components.shell.frame import problem
-from pages.components.shell.headers import facts_of
 from pages.components.shell.models import bundled
 from pages.components.shell.text import plain
 from transformer.errors import UserError

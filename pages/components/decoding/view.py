@@ -34,7 +34,7 @@ class View:
 
 def open_at(text: str, prefix: Sequence[int] = (), step: int = 0) -> None:
     """In a callback: make the page show another input, greedy path or step."""
-    # Otherwise the page would reset what is opened here, as a state of the previous input.
+    # Without this, the page would take the new state for that of the previous input and reset it.
     owner, before = st.session_state.get("path belongs to", (None, text))
     if owner is not None and before != text:
         st.session_state["path belongs to"] = (owner, text)

@@ -11,7 +11,7 @@ import streamlit as st
 from pages.components.shared import inputs
 from pages.components.shared.right_answer import known_target, seen_in_training
 from pages.components.shell import current, models, session
-from pages.components.shell.headers import header_of
+from pages.components.shell.checkpoint_headers import header_of
 from pages.components.shell.loaded import Key, key_of
 from pages.components.shell.models import Listed
 from pages.components.shell.sidebar import link_to

@@ -9,7 +9,7 @@ import streamlit as st
 from pages.components.shell import browser
 from pages.components.shell.frame import problem
 from pages.components.shell.text import plain
-from transformer.errors import RunError, UserError, refusing
+from transformer.errors import RunError, UserError, explaining
 from transformer.runs import queue, trash
 from transformer.runs.directory import ACTIVE, ENDED, RESUMABLE, Run, Status
 from transformer.runs.resume import resume, train_on
@@ -24,7 +24,7 @@ def attempt(run: Run, action: Callable[..., Any], *arguments: Any) -> None:
     try:
         if not browser.may_control(run):
             raise RunError("Only the browser that started this run can do that.")
-        with refusing("The run's directory could not be written"):
+        with explaining("The run's directory could not be written"):
             action(run, *arguments)
     except UserError as error:
         st.session_state["run problem"] = (run.id, error)

@@ -15,7 +15,7 @@ from pages.components.runs.samples import answers_view, errors_view, example_lin
 from pages.components.runs.settings import settings_table
 from pages.components.runs.verdict import evidence_line, verdict_line
 from pages.components.shared.history import history_of
-from pages.components.shell import browser, planted
+from pages.components.shell import browser, model_warnings
 from pages.components.shell.sidebar import link_to
 from pages.components.shell.text import plain, seconds
 from pages.components.widgets.attention_timeline import attention_timeline
@@ -151,7 +151,7 @@ def _state(run: Run, facts: RunFacts, history: History) -> None:
     with line:
         why = found.advice.removesuffix(found.next_step).rstrip()
         verdict_line(replace(found, advice=why) if acts else found)
-    planted.note(config.training.fault)
+    model_warnings.note(config.training.fault)
     if status.state in ACTIVE:
         share = min(history.last_step() / config.training.steps, 1.0)
         st.progress(

@@ -38,11 +38,11 @@ differ at the next run were changed by the user."""
 
 @dataclass
 class _Step:
-    """What one run of a page's script writes.
+    """What one rerun of a page's script writes.
 
-    stayed: whether the previous run was of the same page.
-    acted: whether the user typed or chose something since; an address that differs from the last
-        one is then outdated, not one that the user navigated to.
+    stayed: whether the previous rerun was of the same page.
+    acted: whether the user typed or chose something since that rerun. If so, an address that
+        differs from the last one is outdated, not one that the user navigated to.
     followed: whether the user went back, forward, or to another address.
     """
 

@@ -25,7 +25,7 @@ import streamlit as st
 from pages.components.shell import browser
 from pages.components.shell.frame import errors_shown, problem
 from pages.components.shell.text import percent, plain, seconds
-from transformer.errors import UserError, refusing
+from transformer.errors import UserError, explaining
 
 ROOT = Path(__file__).resolve().parents[3]
 MAX_PRIVATE_JOBS, MAX_SHARED_JOBS = 30, 100
@@ -205,7 +205,7 @@ def command(*words: str, limit_seconds: float = float("inf")) -> Generator[str, 
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
     }
     refused = "The process could not be started"
-    with refusing(refused):
+    with explaining(refused):
         temporary = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     with temporary as folder:
         output, errors = Path(folder, "output"), Path(folder, "errors")
@@ -213,7 +213,7 @@ def command(*words: str, limit_seconds: float = float("inf")) -> Generator[str, 
         def last_line() -> str:
             return errors.read_text("utf-8", "replace").rstrip().rpartition("\n")[2].strip()
 
-        with refusing(refused), output.open("wb") as out, errors.open("wb") as err:
+        with explaining(refused), output.open("wb") as out, errors.open("wb") as err:
             process = subprocess.Popen(
                 [sys.executable, "-m", "transformer", *words],
                 stdin=subprocess.DEVNULL,

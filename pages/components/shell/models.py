@@ -9,8 +9,8 @@ from pathlib import Path
 import streamlit as st
 
 from pages.components.shell import browser
+from pages.components.shell.checkpoint_headers import facts_of
 from pages.components.shell.clock import when
-from pages.components.shell.headers import facts_of
 from pages.components.shell.known_runs import known_runs
 from pages.components.shell.text import number
 from pages.components.stores import uploads

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components.shell import address, current, planted
+from pages.components.shell import address, current, model_warnings
 from pages.components.shell.loaded import give_back_soon, loaded
 from pages.components.shell.models import Listed, first, listed_checkpoints
 
@@ -94,7 +94,7 @@ def choose_checkpoint() -> Listed | None:
     if chosen is None:
         return None
     current.follow_shown_model(chosen)
-    planted.note_of(entries[chosen].path)
+    model_warnings.note_of(entries[chosen].path)
     return entries[chosen]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pages.components.stores.bounded import BoundedFolder
-from transformer.errors import CheckpointError, refusing
+from transformer.errors import CheckpointError, explaining
 from transformer.files import change_object, changed_at, sync, write_atomic
 from transformer.runs import directory
 
@@ -214,7 +214,7 @@ def delete(sha256: str, owner: str = "") -> bool:
     if owner in upload.owners and len(upload.owners) > 1:
         _change_beside(upload.path, partial(_without, owner))
         return False
-    with refusing("The upload could not be deleted", CheckpointError):
+    with explaining("The upload could not be deleted", CheckpointError):
         TRASH.path.mkdir(exist_ok=True)
         TRASH.make_room(upload.path.stat().st_size, owner or next(iter(upload.owners), ""))
         os.utime(_move(upload.path, TRASH.path))
@@ -234,7 +234,7 @@ def restore(sha256: str, owner: str = "") -> Upload:
     """
     there = FOLDER / f"{sha256}.safetensors"
     if not there.is_file():
-        with refusing("The upload could not be restored", CheckpointError):
+        with explaining("The upload could not be restored", CheckpointError):
             _move(_file(TRASH.path, sha256), FOLDER)
     back = of(there)
     if owner and owner not in back.owners:

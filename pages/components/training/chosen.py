@@ -39,8 +39,8 @@ STATE = "training choice"
 VIEW, FORM, RUN = "train view", "form", "run"
 """Key in session state of what the Train page shows, and its two values."""
 UNASKED = "unasked"
-"""Value of "advised" in session state, else the id of the pairs whose advice was applied: apply no
-advice, because the link has its own settings."""
+"""Value of "advised" in session state if the link has its own settings, so that no advice is
+applied; otherwise "advised" is the id of the pairs whose advice was applied."""
 LATE_SECONDS = 3.0
 """Seconds after a change in which the browser may still send the address from before it."""
 MAX_WRITTEN = 20

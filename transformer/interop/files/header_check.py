@@ -13,7 +13,7 @@ import tempfile
 from contextlib import suppress
 
 from transformer.checkpoint.header import parse_header
-from transformer.errors import CheckpointError, UserError, VocabularyError, refusing
+from transformer.errors import CheckpointError, UserError, VocabularyError, explaining
 from transformer.interop.files.confinement import confine, environment, limit
 
 SECONDS = 30
@@ -52,7 +52,7 @@ def in_own_process(module: str, content: bytes, *words: str) -> bytes | None:
     Raises:
         CheckpointError: the process could not be started.
     """
-    checking = refusing("The file could not be checked", CheckpointError)
+    checking = explaining("The file could not be checked", CheckpointError)
     try:
         with checking, tempfile.TemporaryDirectory(prefix="workbench-") as folder:
             done = subprocess.run(

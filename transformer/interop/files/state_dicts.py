@@ -18,7 +18,7 @@ import psutil
 from torch import Tensor
 
 from transformer.checkpoint.header import MAX_FILE_BYTES
-from transformer.errors import CheckpointError, reading, refusing
+from transformer.errors import CheckpointError, explaining, reading
 from transformer.interop.files.archives import Archive
 from transformer.interop.files.confinement import EXIT_FORBIDDEN_ACTION, environment
 from transformer.interop.files.sample import first_bytes, has_torch_magic, is_torch_zip, is_zip
@@ -116,7 +116,7 @@ def to_safetensors(path: Path, target: Path) -> None:
     size = _checked_size(path)
     if not _turn.acquire(timeout=WAIT_SECONDS):
         raise CheckpointError("Other files are being opened. Try again in a minute.")
-    opening = refusing("The file could not be opened", CheckpointError)
+    opening = explaining("The file could not be opened", CheckpointError)
     try:
         with opening, tempfile.TemporaryDirectory(prefix="workbench-") as folder:
             problem, detail = _run(path, target, Path(folder), size)

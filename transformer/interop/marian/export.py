@@ -16,7 +16,7 @@ from torch import Tensor
 
 from transformer.checkpoint import Checkpoint
 from transformer.config import TransformerConfig
-from transformer.errors import CheckpointError, refusing
+from transformer.errors import CheckpointError, explaining
 from transformer.files import write_atomic
 from transformer.interop.marian.convert import tensor_names
 from transformer.interop.marian.piece_model import write_piece_model
@@ -59,7 +59,7 @@ def export_marian(checkpoint: Checkpoint, folder: Path) -> None:
     }
     if separate:
         files["target_vocab.json"] = _vocabulary(tokens["target"])
-    with refusing(f"{folder} could not be written", CheckpointError):
+    with explaining(f"{folder} could not be written", CheckpointError):
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise CheckpointError(f"{folder} is not empty; name a new folder.")

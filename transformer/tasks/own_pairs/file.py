@@ -11,7 +11,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO
 
-from transformer.errors import TaskError, refusing
+from transformer.errors import TaskError, explaining
 from transformer.tasks.base import Pair
 from transformer.tasks.own_pairs.file_interpretation import FileInterpretation
 from transformer.tasks.own_pairs.layout import (
@@ -98,7 +98,7 @@ def open_pairs(
 
 
 def _opened(path: Path) -> BinaryIO:
-    with refusing("The file of pairs could not be read", TaskError):
+    with explaining("The file of pairs could not be read", TaskError):
         return path.open("rb")
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.components.shell.headers import facts_of
+from pages.components.shell.checkpoint_headers import facts_of
 from transformer.config.faults import is_hidden
 
 
