@@ -36,10 +36,10 @@ def main() -> int:
         os.environ["WORKBENCH_BROWSER"] = browser
     python = [str(BIN / "python"), "-m"]
     with ThreadPoolExecutor() as beside:  # tests often wait and leave a core idle
-        checked = beside.submit(lambda: [*map(quietly, style(python))])
+        checked = beside.submit(lambda: [*map(run_captured, style(python))])
         of_all = not sys.argv[1:]
         tested = [
-            (twice if of_all else run)(command)
+            (run_and_retry if of_all else run)(command)
             for command in tests([*python, "pytest"], sys.argv[1:])
         ]
         done = [*checked.result(), *tested]
@@ -55,7 +55,7 @@ def run(command: list[str]) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, check=False, text=True)
 
 
-def twice(command: list[str]) -> "subprocess.CompletedProcess[str]":
+def run_and_retry(command: list[str]) -> "subprocess.CompletedProcess[str]":
     """Run tests, and run those that fail once more, up to the first that fails again.
 
     The second run has one process and no other tests, so tests that failed only because the
@@ -69,7 +69,7 @@ def twice(command: list[str]) -> "subprocess.CompletedProcess[str]":
     return run([*command, *again])
 
 
-def quietly(command: list[str]) -> "subprocess.CompletedProcess[str]":
+def run_captured(command: list[str]) -> "subprocess.CompletedProcess[str]":
     """Run a command and capture its output, to show it if the command fails."""
     return subprocess.run(
         command, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT

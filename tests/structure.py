@@ -100,7 +100,7 @@ def _imports(name: str) -> Iterator[Arrow]:
                 yield Arrow(name, target, node.lineno)
 
 
-def circles() -> list[list[str]]:
+def import_cycles() -> list[list[str]]:
     """Sets of modules that all import each other, directly or indirectly (Tarjan's algorithm)."""
     below: dict[str, set[str]] = {name: set() for name in modules()}
     for arrow in arrows():
@@ -145,7 +145,7 @@ def layer_of(module: str) -> tuple[str, int] | None:
     return None
 
 
-def upward() -> list[Arrow]:
+def layer_violations() -> list[Arrow]:
     """Imports from a higher layer, in a package without a layer, or of the app by the library."""
     return [arrow for arrow in arrows() if not _goes_down(arrow)]
 
@@ -172,7 +172,7 @@ def long_files() -> list[str]:
     return found
 
 
-def at_root() -> dict[str, list[str]]:
+def modules_at_root() -> dict[str, list[str]]:
     """The modules directly in each folder that should contain mostly packages."""
     return {
         folder: [path.stem for path in sorted((ROOT / folder).glob("*.py"))]
@@ -199,14 +199,14 @@ def loading_torch(names: Iterable[str] = NO_TORCH) -> str:
     return (done.stdout + done.stderr).strip()
 
 
-def faults() -> Iterator[str]:
+def violations() -> Iterator[str]:
     """One line for each violation of a rule."""
-    for folder, names in at_root().items():
+    for folder, names in modules_at_root().items():
         if len(names) > MOST_AT_ROOT[folder]:
             yield f"{len(names)} modules at the root of {folder}/: {', '.join(names)}"
-    for circle in circles():
-        yield f"import circle: {', '.join(circle)}"
-    for arrow in upward():
+    for cycle in import_cycles():
+        yield f"import circle: {', '.join(cycle)}"
+    for arrow in layer_violations():
         yield f"against the layers: {arrow}"
     for line in long_files():
         yield f"more than {MOST_LINES} lines: {line}"
@@ -221,8 +221,8 @@ def main() -> int:
             sizes = [f"{room} ({n})" for room in rooms if (n := _size(f"{root}.{room}"))]
             if sizes:
                 print("   ", "  ".join(sizes))
-    found = list(faults())
-    print(f"{len(modules())} modules, {len(arrows())} imports, {len(found)} faults")
+    found = list(violations())
+    print(f"{len(modules())} modules, {len(arrows())} imports, {len(found)} violations")
     for line in found:
         print(line)
     return 1 if found else 0

@@ -8,7 +8,7 @@ from tests import structure
 
 
 def test_no_rule_of_the_architecture_is_broken() -> None:
-    assert not list(structure.faults())
+    assert not list(structure.violations())
 
 
 def test_a_circle_an_arrow_up_and_a_long_file_are_seen(
@@ -33,8 +33,8 @@ def test_a_circle_an_arrow_up_and_a_long_file_are_seen(
     structure.modules.cache_clear()
     structure.arrows.cache_clear()
     try:
-        assert structure.circles() == [["transformer.runs.queue", "transformer.runs.trash"]]
-        assert [str(arrow) for arrow in structure.upward()] == [
+        assert structure.import_cycles() == [["transformer.runs.queue", "transformer.runs.trash"]]
+        assert [str(arrow) for arrow in structure.layer_violations()] == [
             "transformer.config.run:1 -> transformer.runs.queue",
             "transformer.runs.trash:2 -> pages.train",
         ]

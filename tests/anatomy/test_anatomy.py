@@ -69,7 +69,7 @@ def close(found: Tensor, wanted: Tensor) -> None:
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4, equal_nan=True)
 
 
-def assert_true(run: ForwardPass, box: Box, trace: Trace, logits: Tensor) -> None:
+def assert_box_value(run: ForwardPass, box: Box, trace: Trace, logits: Tensor) -> None:
     """Check a box's value: that of a hook point, or related to one by the formula on its card."""
     value, model = run.value(box), run.checkpoint.model
     find: Any = model.get_submodule
@@ -125,7 +125,7 @@ def assert_true(run: ForwardPass, box: Box, trace: Trace, logits: Tensor) -> Non
         close(value, inner if box.part == "inner" else module.activation(inner))
 
 
-def assert_all_true(checkpoint: Checkpoint, text: str, step: int) -> None:
+def assert_all_box_values(checkpoint: Checkpoint, text: str, step: int) -> None:
     source = checkpoint.encode(text)
     written = decode(checkpoint.model, source, Greedy(max_length=12))[0].tokens
     run = forward_pass(checkpoint, source, written[:step])
@@ -133,7 +133,7 @@ def assert_all_true(checkpoint: Checkpoint, text: str, step: int) -> None:
         read = [checkpoint.config.decoder_start_id, *written[:step]]
         logits = checkpoint.model(source, torch.tensor([read]))[0, -1]
         for box in boxes(checkpoint.config):
-            assert_true(run, box, Trace(trace), logits)
+            assert_box_value(run, box, Trace(trace), logits)
             pictures = run.pictures(box)
             value = run.value(box).numpy()
             if box.stack == "output":
@@ -150,13 +150,13 @@ def assert_all_true(checkpoint: Checkpoint, text: str, step: int) -> None:
 @pytest.mark.parametrize("name", BUNDLED)
 def test_every_value_shown_is_that_of_the_hook_points(name: str) -> None:
     checkpoint = load(name)
-    assert_all_true(checkpoint, checkpoint.header.examples[0].source, step=2)
+    assert_all_box_values(checkpoint, checkpoint.header.examples[0].source, step=2)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_other_architectures_have_their_own_boxes(name: str) -> None:
     checkpoint = make(3, **VARIANTS[name])
-    assert_all_true(checkpoint, "abcd", step=1)
+    assert_all_box_values(checkpoint, "abcd", step=1)
     config = checkpoint.config
     parts = [box.part for box in boxes(config)]
     assert ("scale" in parts) == config.scale_embeddings

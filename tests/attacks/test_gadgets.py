@@ -108,7 +108,7 @@ BREAKOUTS = (
 )
 
 
-def test_the_second_wall_holds_alone(tmp_path: Path) -> None:
+def test_confinement_alone_stops_every_breakout(tmp_path: Path) -> None:
     """If torch's own check let code through, the confined process could still do no harm."""
     from transformer.interop.files.confinement import EXIT_FORBIDDEN_ACTION
 

@@ -67,7 +67,7 @@ def test_what_is_written_a_tensor_at_a_time_is_what_the_library_writes(precision
 # --- models that no session shows ---------------------------------------------------------------
 
 
-def test_a_large_model_goes_once_nobody_shows_it(
+def test_a_large_model_is_freed_when_no_session_shows_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small, other = tmp_path / "small", tmp_path / "other"

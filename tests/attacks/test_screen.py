@@ -93,7 +93,7 @@ def tables(app: AppTest) -> list[str]:
     return [str(cell) for frame in frames for cell in frame.to_numpy().ravel()]
 
 
-def assert_seen(texts: list[tuple[str, str]]) -> None:
+def assert_shown_as_plain_text(texts: list[tuple[str, str]]) -> None:
     """Check that no text has invisible characters or anything that a browser takes for markup."""
     for kind, text in texts:
         assert not HIDDEN.intersection(text), (kind, text)
@@ -110,8 +110,8 @@ def assert_seen(texts: list[tuple[str, str]]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_card_shows_what_is_there(kind: str) -> None:
     app = opened("checkpoints", kind)
-    assert_seen(sent(app))
-    assert_seen([("cell", text) for text in tables(app)])
+    assert_shown_as_plain_text(sent(app))
+    assert_shown_as_plain_text([("cell", text) for text in tables(app)])
     said = " ".join(block.value for block in (*app.markdown, *app.caption, *app.success))
     for mark in MARKS.values() if kind == "characters" else "\u202e":
         if not mark.isspace():
@@ -134,14 +134,14 @@ def test_the_labels_of_attention_show_what_is_there(kind: str) -> None:
     labels = [token for one in shown.kinds for token in (*one.query_tokens, *one.key_tokens)]
     assert {printable(token) for token in KINDS[kind].values()} <= set(labels)
     assert all(label.isprintable() and 0 < len(label) <= 40 for label in labels)
-    assert_seen(sent(opened("attention", kind)))
+    assert_shown_as_plain_text(sent(opened("attention", kind)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_tokens_of_decode_show_what_is_there(kind: str) -> None:
     forced = ".".join(str(number) for number in range(4, 14))
     for part in ("", "strategies", "why", "what_if", "forcing"):
-        assert_seen(sent(opened("decode", kind, prefix=forced, part=part)))
+        assert_shown_as_plain_text(sent(opened("decode", kind, prefix=forced, part=part)))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -87,7 +87,7 @@ def test_a_vocabulary_that_ends_its_reader_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORGED)
-def test_the_gate_itself_refuses_it_before_any_library_sees_it(name: str) -> None:
+def test_the_header_check_refuses_it_before_any_library_reads_it(name: str) -> None:
     content = FORGED[name]()
     with little_memory(100 * MEGABYTE), pytest.raises(CheckpointError, match="piece"):
         Checkpoint.load(content)

@@ -86,7 +86,7 @@ def test_bfloat16_is_left_out_where_it_is_imitated_and_the_table_says_so() -> No
     assert "| not probed faster here | not measured | not measured |" in lines[0]
 
 
-def test_of_a_graphics_card_the_table_tells_no_aims_but_what_is_done_a_second() -> None:
+def test_on_cuda_the_table_shows_throughput_instead_of_targets() -> None:
     lines = table([row("tiny", 0.001, 0.0013)], "cuda").splitlines()
     line = next(line for line in lines if NN in line and "fp32" in line)
     assert line.endswith("| 1.30 (1.30–1.30); 1,000 | – | – |")

@@ -280,7 +280,7 @@ def _(explorer: Explorer, truth: Truth) -> None:
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_what_others_have_is_here(explorer: Explorer, truth: Truth, name: str) -> None:
+def test_each_compared_feature_works(explorer: Explorer, truth: Truth, name: str) -> None:
     ROWS[name](explorer, truth)
 
 

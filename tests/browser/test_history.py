@@ -66,7 +66,9 @@ def test_a_checkpoint_goes_back_with_its_input(server: Server, new_page: NewPage
     assert named(page) == before
 
 
-def test_what_was_not_there_goes_again(server: Server, new_page: NewPage) -> None:
+def test_back_resets_what_the_earlier_address_did_not_name(
+    server: Server, new_page: NewPage
+) -> None:
     """Back resets a head and a panel that the earlier address did not name."""
     page = new_page()
     page.goto(f"{server.url}/attention?checkpoint=sort&input=hello")

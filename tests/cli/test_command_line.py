@@ -124,7 +124,7 @@ def test_a_finished_run_prints_its_result_again(
     assert Path(checkpoint).exists()
 
 
-def test_the_command_that_made_a_run_finds_it_though_it_left_the_threads_open(
+def test_the_same_command_without_threads_finds_its_run(
     result: dict[str, Any], here: Callable[..., Any]
 ) -> None:
     """Without --threads, the command takes the number of threads from the run."""

@@ -51,7 +51,7 @@ def sources(model: Transformer, batch: int, draw: random.Random) -> torch.Tensor
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("seed", range(4))
 @torch.inference_mode()
-def test_it_is_the_model(layout: str, seed: int) -> None:
+def test_the_batch_engine_equals_the_model(layout: str, seed: int) -> None:
     """Logits stay equal while hypotheses are reordered or dropped and sentences end."""
     draw = random.Random(seed)
     torch.manual_seed(seed)
@@ -64,7 +64,7 @@ def test_it_is_the_model(layout: str, seed: int) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(("engine", "most"), [(BeamSteps, 5), (NumpySteps, 1)])
 @torch.inference_mode()
-def test_of_one_sentence_it_is_the_model(
+def test_single_sentence_engines_equal_the_model(
     engine: type[BeamSteps] | type[NumpySteps], most: int, layout: str
 ) -> None:
     draw = random.Random(layout)

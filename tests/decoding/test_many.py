@@ -185,7 +185,7 @@ def test_the_margin_of_a_beam_is_that_of_a_plain_search(seed: int) -> None:
         assert found.margin == pytest.approx(plain, rel=0, abs=TOLERANCE)
 
 
-def test_who_stops_keeps_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopping_early_keeps_finished_results(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(many, "MOST_ROWS", {"cpu": 5})
     model = wild_model(1)
     rows = sentences(model, 20)

@@ -11,7 +11,9 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 @pytest.mark.parametrize("rows", [1, MANY_ROWS])
 @pytest.mark.parametrize("length", [1, 2, 7, 8, 15, 16, 17])
-def test_it_is_pytorchs(length: int, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_padded_softmax_equals_pytorchs(
+    length: int, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(fused_layers, "LANES", 16)  # on any processor
     torch.manual_seed(length)
     scores = torch.randn(rows, 1, length, requires_grad=True)

@@ -117,7 +117,7 @@ APART: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize(
     "name", [*STYLES, *(pytest.param(name, marks=pytest.mark.long) for name in APART)]
 )
-def test_a_right_implementation_in_another_hand_is_equal(name: str) -> None:
+def test_a_right_implementation_in_another_style_is_equal(name: str) -> None:
     """``STYLES`` and other combinations of the same options in ``APART`` are equal."""
     report = doctor(own(**(STYLES | APART)[name]))
     assert report.verdict == "equal", report.text()
@@ -149,7 +149,7 @@ IN_SHORT = [bug for bug, (style, _) in BUGS.items() if style] + ["no scale", "re
 @pytest.mark.parametrize(
     "bug", [pytest.param(bug, marks=[pytest.mark.long] * (bug not in IN_SHORT)) for bug in BUGS]
 )
-def test_a_bug_in_another_hand_is_proven(bug: str) -> None:
+def test_a_bug_in_another_style_is_proven(bug: str) -> None:
     style, fault = BUGS[bug]
     report = doctor(own(bug=bug, **style))
     assert [(d.fault, d.certainty) for d in report.departures] == [(fault, "proven")]

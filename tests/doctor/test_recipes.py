@@ -42,7 +42,7 @@ def agrees(report: Report, expected: tuple[str, ...]) -> bool:
     return named and others and (report.verdict == "equal" or bool(expected))
 
 
-def looked_at(name: str) -> tuple[Report, tuple[str, ...]]:
+def report_and_expected(name: str) -> tuple[Report, tuple[str, ...]]:
     if name in RECIPES:
         switches, expected = RECIPES[name]
         return doctor(recipe(**switches)), expected
@@ -60,7 +60,7 @@ MARKED = [
 
 @pytest.mark.parametrize("name", MARKED)
 def test_what_departs_is_named_and_nothing_else(name: str) -> None:
-    report, expected = looked_at(name)
+    report, expected = report_and_expected(name)
     assert agrees(report, expected), report.text()
     for departure in report.departures:
         site = departure.site
@@ -73,7 +73,7 @@ def test_what_departs_is_named_and_nothing_else(name: str) -> None:
     [pytest.param(name, marks=[pytest.mark.long] * (name not in USUAL)) for name in STRANGERS],
 )
 def test_strangers_are_told_what_departs_and_nothing_else(name: str) -> None:
-    report, expected = looked_at(name)
+    report, expected = report_and_expected(name)
     assert agrees(report, expected), report.text()
     assert report.passed == (not expected or name in HARMLESS)
 
@@ -112,7 +112,7 @@ def main() -> None:
     for title, names in every:
         missed = []
         for name in names:
-            report, expected = looked_at(name)
+            report, expected = report_and_expected(name)
             if not agrees(report, expected):
                 missed.append(name)
         print(f"{title}: {len(names) - len(missed)} of {len(names)}", *missed, sep="\n  ")

@@ -134,7 +134,7 @@ def test_when_every_snapshot_is_damaged_nothing_is_destroyed(
 
 
 @pytest.mark.parametrize("name", ["status.json", "goals.json", "about.json", "arithmetic.json"])
-def test_damage_to_what_can_be_done_without(
+def test_damage_to_an_optional_file_does_not_stop_a_run(
     name: str, run: Run, unbroken: Run, nursery: Nursery
 ) -> None:
     path = run.path / name

@@ -121,7 +121,9 @@ def test_a_full_disk(
     assert_same_run(run, unbroken)
 
 
-def test_a_word_in_place_of_another_is_never_half(config: RunConfig, root: Path) -> None:
+def test_readers_never_see_half_a_status_overwritten_in_place(
+    config: RunConfig, root: Path
+) -> None:
     """On a full disk a status is overwritten in place; no reader sees half of it."""
     run = create_run(config, root=root)
     file = run.path / "status.json"

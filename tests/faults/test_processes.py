@@ -127,7 +127,7 @@ def test_a_process_that_has_the_pid_by_now_is_left_alone(
     assert innocent.status() != psutil.STATUS_ZOMBIE
 
 
-def test_who_asks_is_not_who_trains(root: Path) -> None:
+def test_kill_and_delete_ignore_the_starters_pid(root: Path) -> None:
     """Until a trainer's own pid is recorded, the status holds its starter's pid."""
     run = create_run(tiny(), root=root)
     assert run.status().pid == os.getpid()

@@ -126,7 +126,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_pairs_that_are_none_are_refused(name: str, tmp_path: Path) -> None:
+def test_malformed_pairs_are_refused(name: str, tmp_path: Path) -> None:
     module, _ = good()
     changes, said = WRONG[name]
     plain = {k: v for k, v in (pairs_of(module) | changes).items() if v is not None}

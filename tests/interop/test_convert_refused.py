@@ -172,7 +172,7 @@ def test_a_file_with_a_buffer_that_is_no_number_says_how_to_leave_it_out(tmp_pat
         read_state_dict(tmp_path / "model.pt")
 
 
-def test_tensors_nobody_knows_must_be_spoken_for() -> None:
+def test_unknown_tensors_need_a_role() -> None:
     module, tensors = good()
     tensors["adapter.down.weight"] = torch.randn(16, 4)
     message = refusal(tensors)

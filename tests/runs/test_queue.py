@@ -188,7 +188,7 @@ def test_deleting_takes_nobody_elses_run_out_of_the_trash(
     assert trash.restore(theirs.id, root).status().state == "finished"
 
 
-def test_the_line_goes_round_by_browser_and_keeps_a_place(
+def test_browsers_take_turns_and_a_full_queue_keeps_a_place_for_a_new_one(
     root: Path, monkeypatch: pytest.MonkeyPatch, trained: Run
 ) -> None:
     """A full queue still accepts one run of a new browser, and browsers take turns."""

@@ -165,9 +165,7 @@ def test_a_new_snapshot_is_seen(tmp_path: Path) -> None:
     assert known.of(tmp_path)[0][1].saved == ((0, 2.5), (4, 0.5))
 
 
-def test_those_who_wait_for_a_look_share_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_concurrent_readers_share_one_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path)
     known, looks = Summaries(), list[Path]()
 

@@ -37,7 +37,7 @@ def test_outputs_and_gradients_are_the_models(
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_they_are_at_the_presets_choices(preset: str) -> None:
+def test_outputs_equal_with_each_preset(preset: str) -> None:
     torch.manual_seed(1)
     sizes = {"source_vocab_size": 30, "target_vocab_size": 31}
     small = {"d_model": 64, "num_heads": 4, "d_ff": 128, "dropout": 0.0, "max_length": 128}
@@ -45,7 +45,7 @@ def test_they_are_at_the_presets_choices(preset: str) -> None:
 
 
 @pytest.mark.parametrize("name", SWITCHED)
-def test_they_are_with_what_models_from_elsewhere_need(name: str) -> None:
+def test_outputs_equal_with_each_imported_option(name: str) -> None:
     torch.manual_seed(2)
     sizes = {"source_vocab_size": 30, "target_vocab_size": 31, "d_model": 16, "d_ff": 24}
     small = {"num_encoder_layers": 2, "num_decoder_layers": 2, "num_heads": 4, "dropout": 0.0}

@@ -102,7 +102,7 @@ def test_short_rows_are_not_padded_to_the_longest() -> None:
 
 
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=70).map(lambda n: sorted(n)[::-1]))
-def test_one_thread_takes_no_part_that_does_not_save_its_calls(lengths: list[int]) -> None:
+def test_one_thread_splits_only_where_padding_saved_outweighs_the_calls(lengths: list[int]) -> None:
     counts = least_work(lengths)
     assert sum(counts) == len(lengths)
     assert min(counts) > 0

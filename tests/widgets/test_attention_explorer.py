@@ -248,7 +248,7 @@ def _(explorer: Alone, truth: Truth) -> None:
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_what_others_have_is_here(explorer: Alone, truth: Truth, name: str) -> None:
+def test_each_compared_feature_works(explorer: Alone, truth: Truth, name: str) -> None:
     ROWS[name](explorer, truth)
 
 

@@ -189,7 +189,7 @@ def test_a_choice_is_drawn_before_the_server_has_answered(bare: Bare) -> None:
     expect(shown.page.locator(".candidates [aria-pressed=true]")).to_be_focused()
 
 
-def test_two_roads_stand_below_each_other_where_they_part(bare: Bare) -> None:
+def test_two_outputs_are_shown_in_two_rows_and_their_first_difference_is_marked(bare: Bare) -> None:
     other = side([4, 5, 2], "<b>other</b>", seed=1)
     shown = bare(STEPS, message(side(), other, wanted=[4, 5, 2], place="step=4"), scheme="dark")
     legend = shown.page.locator(".legend")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.anatomy.test_anatomy import assert_all_true
+from tests.anatomy.test_anatomy import assert_all_box_values
 from tests.support.marian_models import (
     ODD,
     SIZES,
@@ -244,4 +244,4 @@ def test_the_folder_of_another_model_is_not_said_to_lack_files(
 def test_the_anatomy_shows_what_passed_an_imported_models_hook_points(
     folders: dict[str, Path],
 ) -> None:
-    assert_all_true(import_marian(folders["small"]), sentences(1, 1)[0], step=2)
+    assert_all_box_values(import_marian(folders["small"]), sentences(1, 1)[0], step=2)

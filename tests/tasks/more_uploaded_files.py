@@ -3,7 +3,7 @@
 import codecs
 import json
 
-from tests.tasks.brought_files import FIVE, Case, Pairs, encoded, headed, rows, text
+from tests.tasks.uploaded_files import FIVE, Case, Pairs, encoded, headed, rows, text
 
 NUMBERED = list(enumerate(FIVE, 1))
 HEBREW: Pairs = [("בוקר טוב", "good morning"), ("תודה", "thanks"), ("כן", "yes")]

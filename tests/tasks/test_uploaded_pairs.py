@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tasks.brought_elsewhere import ELSEWHERE
-from tests.tasks.brought_files import GIVEN, OTHERS, Pairs, text
+from tests.tasks.more_uploaded_files import ELSEWHERE
+from tests.tasks.uploaded_files import GIVEN, OTHERS, Pairs, text
 from transformer.__main__ import main
 from transformer.config import DataConfig
 from transformer.errors import TaskError
