@@ -1,7 +1,8 @@
 """Decoding strategies: greedy and sampling here, beam search in :mod:`decoding.beam`.
 
 All run on a key-value cache and are batched over sentences. To add a strategy, write a subclass
-of :class:`Strategy` and give it a row on the Decode page (pages/components/decoding/strategies.py).
+of :class:`SingleHypothesis` and give it a row on the Decode page, in
+pages/components/decoding/strategies.py.
 """
 
 from abc import abstractmethod
@@ -37,7 +38,7 @@ Choose = Callable[[int, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _SingleHypothesis(Strategy):
+class SingleHypothesis(Strategy):
     """Decodes one hypothesis per sentence; the subclass chooses each token.
 
     prefix: ids that the output must start with; their steps are yielded too, with the
@@ -140,7 +141,7 @@ class _SingleHypothesis(Strategy):
 
 
 @dataclass(frozen=True)
-class Greedy(_SingleHypothesis):
+class Greedy(SingleHypothesis):
     """Take the most probable token at each position, until every sentence has ended."""
 
     def _chooser(self, model: Transformer, batch: int) -> Choose:
@@ -162,7 +163,7 @@ class Greedy(_SingleHypothesis):
 
 
 @dataclass(frozen=True)
-class Sampling(_SingleHypothesis):
+class Sampling(SingleHypothesis):
     """Draw each token by its probability, until every sentence has ended.
 
     The random number at a position depends on the seed and the sentence's index in the batch, not
