@@ -175,17 +175,20 @@ def watch(run: Run) -> None:
     state, begun = run.status().state, run.has_begun()
     live = state in LIVE
     if not live:
-        state_view(run)
-        with st.container(
-            horizontal=True, vertical_alignment="center", gap="xxsmall", key="run-actions"
-        ):
-            controls(run, run.status())
-            if run.checkpoints():
-                links(run)
-            duplicate(run)
-            afterwards(run, run.status(), show)
-        wait_for_checks(run)
-        evidence_view(run)
+        # Like a fragment, in a container: what was drawn while the run was live is then replaced
+        # at once, place by place. Otherwise both would stand on the page for a moment.
+        with st.container(gap="xsmall"):
+            state_view(run)
+            with st.container(
+                horizontal=True, vertical_alignment="center", gap="xxsmall", key="run-actions"
+            ):
+                controls(run, run.status())
+                if run.checkpoints():
+                    links(run)
+                duplicate(run)
+                afterwards(run, run.status(), show)
+            wait_for_checks(run)
+            evidence_view(run)
         return
 
     first = True

@@ -21,6 +21,17 @@ PAGES = {
 }
 
 
+MOST_CURVES = """() => {
+  window.mostCurves = 0;
+  const count = () => {
+    const curves = document.querySelectorAll('[class*="st-key-curve-"]').length;
+    window.mostCurves = Math.max(window.mostCurves, curves);
+  };
+  new MutationObserver(count).observe(document.body, { subtree: true, childList: true });
+}"""
+"""From now on, keeps in `mostCurves` how many loss curves were on the page at once, at most."""
+
+
 def set_steps(page: Page, steps: int) -> None:
     """Lower the number of updates in the settings of the Train page."""
     page.get_by_text("Settings", exact=True).click()
@@ -159,9 +170,11 @@ def test_a_run_outlives_its_tab(server: Server, new_page: NewPage) -> None:
     expect(other.get_by_role("combobox", name="Run")).to_have_value(re.compile("^Sort letters "))
     expect(other.get_by_text(re.compile("^training · step", re.IGNORECASE))).to_be_visible()
     assert run.status().state in ACTIVE
+    other.evaluate(MOST_CURVES)
     other.get_by_role("button", name="Stop and keep what was learned").click()
-    # The live view may still stand beside the final one for a moment.
-    expect(other.get_by_text("Stopped; what was learned is saved").first).to_be_visible()
+    expect(other.get_by_text("Stopped; what was learned is saved")).to_be_visible()
+    settle(other)
+    assert other.evaluate("mostCurves") == 1  # the final view replaces the live one at once
     assert run.status().state == "stopped"
     assert run.checkpoints()
 
