@@ -117,6 +117,18 @@ def test_steps_are_walked_by_keys_and_tell_where_one_is(bare: Bare) -> None:
     assert shown.sent[-1] == ["state", "place", "step=3&look=1.1"]
 
 
+def test_nothing_is_sent_once_a_link_is_clicked(bare: Bare) -> None:
+    """Sent then, it makes Streamlit show an empty page in place of the link's."""
+    shown = bare(STEPS, message())
+    shown.page.evaluate("document.body.insertAdjacentHTML('beforeend', '<a href=#there>there</a>')")
+    shown.page.locator(".forward").click()
+    shown.page.get_by_role("link", name="there").click()
+    shown.page.wait_for_timeout(600)  # the step would be sent after 400
+    assert not shown.sent
+    shown.page.locator(".forward").click()
+    shown.page.wait_for_function("window.sent.length")
+
+
 def test_a_deeper_model_that_comes_next_shows_its_own_last_layer(bare: Bare) -> None:
     deep = side()
     shown = bare(STEPS, message(replace(deep, attention=deep.attention[:, :1])))

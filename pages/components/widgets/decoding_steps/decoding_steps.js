@@ -91,6 +91,7 @@ function build(root) {
     writeTyped(view);
   };
   buildControls(view);
+  forgetOnLeaving(view);
   return view;
 }
 
@@ -120,6 +121,16 @@ function look(view, change) {
 function tellSoon(view) {
   clearTimeout(view.timer);
   view.timer = setTimeout(() => view.tellPlace(), 400);
+}
+
+// Send nothing after a click on a link to another page: the server would answer for this page once
+// more, and the other page would stay empty.
+function forgetOnLeaving(view) {
+  const clicked = (event) => {
+    if (!view.root.isConnected) removeEventListener("click", clicked, true);
+    else if (event.composedPath().some((node) => node.tagName === "A")) clearTimeout(view.timer);
+  };
+  addEventListener("click", clicked, true);
 }
 
 // Write this token at this step; the server then continues decoding from it. This step's attention
