@@ -120,12 +120,14 @@ def test_steps_are_walked_by_keys_and_tell_where_one_is(bare: Bare) -> None:
 def test_nothing_is_sent_once_a_link_is_clicked(bare: Bare) -> None:
     """Sent then, it makes Streamlit show an empty page in place of the link's."""
     shown = bare(STEPS, message())
-    shown.page.evaluate("document.body.insertAdjacentHTML('beforeend', '<a href=#there>there</a>')")
+    links = "<a href=there onclick=event.preventDefault()>there</a> <a href=#top>top</a>"
+    shown.page.evaluate("links => document.body.insertAdjacentHTML('beforeend', links)", links)
     shown.page.locator(".forward").click()
     shown.page.get_by_role("link", name="there").click()
     shown.page.wait_for_timeout(600)  # the step would be sent after 400
     assert not shown.sent
     shown.page.locator(".forward").click()
+    shown.page.get_by_role("link", name="top").click()  # leads to no other page
     shown.page.wait_for_function("window.sent.length")
 
 

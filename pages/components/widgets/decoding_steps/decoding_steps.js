@@ -120,7 +120,7 @@ function look(view, change) {
 // Send the state to the page, and so to the address, once the user pauses.
 function tellSoon(view) {
   clearTimeout(view.timer);
-  view.timer = setTimeout(() => view.tellPlace(), 400);
+  view.timer = setTimeout(() => view.root.isConnected && view.tellPlace(), 400);
 }
 
 // Send nothing after a click on a link to another page: the server would answer for this page once
@@ -128,9 +128,15 @@ function tellSoon(view) {
 function forgetOnLeaving(view) {
   const clicked = (event) => {
     if (!view.root.isConnected) removeEventListener("click", clicked, true);
-    else if (event.composedPath().some((node) => node.tagName === "A")) clearTimeout(view.timer);
+    else if (opensPage(event)) clearTimeout(view.timer);
   };
   addEventListener("click", clicked, true);
+}
+
+function opensPage(event) {
+  const link = event.composedPath().find((node) => node.tagName === "A" && node.href);
+  const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey || link?.target === "_blank";
+  return link && !elsewhere && link.href.split("#")[0] !== location.href.split("#")[0];
 }
 
 // Write this token at this step; the server then continues decoding from it. This step's attention
