@@ -48,6 +48,7 @@ def test_modes_are_stricter_and_single_limits_override_them() -> None:
         ("WORKBENCH_TRAINERS", "1" * 5000, "must be a number"),
         ("WORKBENCH_MINUTES", "nan", "finite"),
         ("WORKBENCH_RUNS_PER_BROWSER", "0", "must be between 1"),
+        ("WORKBENCH_COMMIT_SECONDS", "5", "WORKBENCH_SNAPSHOT_SECONDS"),
     ],
 )
 def test_a_wrong_limit_is_named(name: str, value: str, says: str) -> None:

@@ -92,6 +92,8 @@ class Limits(SelfValidating):
         Raises:
             ConfigError: a variable has an invalid value.
         """
+        if (old := PREFIX + "COMMIT_SECONDS") in environment:
+            raise ConfigError(f"{old} is now called {PREFIX}SNAPSHOT_SECONDS: rename it.")
         given: dict[str, Any] = {}
         for item in fields(cls):
             text = environment.get(name := PREFIX + item.name.upper())
