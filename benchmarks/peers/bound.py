@@ -49,8 +49,8 @@ def arithmetic(size: Size, batch: int, beam: int, length: int, vocabulary: int) 
     encoder = batch * length * (8 * d * d + 4 * length * d + 4 * d * d_ff)
     source = batch * length * 4 * d * d  # the source's keys and values for each decoder layer
     positions = length * (length + 1) // 2  # earlier positions that the queries of all steps see
-    report_and_expected = rows * 4 * d * (positions + length * length)
-    layer = encoder + source + report_and_expected + rows * length * (12 * d * d + 4 * d * d_ff)
+    attended = rows * 4 * d * (positions + length * length)
+    layer = encoder + source + attended + rows * length * (12 * d * d + 4 * d * d_ff)
     return float(size.layers * layer + rows * length * 2 * d * vocabulary)
 
 

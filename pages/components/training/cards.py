@@ -42,7 +42,7 @@ CARDS = (
         REVERSE,
         "Reverse letters",
         Html(_row("abcde", "edcba") + _row("train", "niart")),
-        "Learns a rule, and gets words right that it has never seen. Half a minute or so.",
+        "Learns a rule, and gets words right that it has never seen. In less than half a minute.",
     ),
     Card(
         SEVEN,
