@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -9,6 +10,8 @@ from transformer.config import RunConfig
 from transformer.model import Transformer
 from transformer.tasks import Task
 from transformer.tasks.presets import prepare
+from transformer.training.fast_model import FastModel
+from transformer.training.packing import Rows
 
 SMALL: dict[str, Any] = {"d_model": 16, "num_heads": 2, "d_ff": 16}
 QUICK: dict[str, Any] = {
@@ -52,3 +55,16 @@ def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
     return left.keys() == right.keys() and all(
         torch.equal(left[name], right[name]) for name in left
     )
+
+
+def packed_sides(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, ...]]:
+    """For each packed batch from now on, whether its source and its target are packed."""
+    found: list[tuple[bool, ...]] = []
+    real = FastModel.packed
+
+    def packed(self: FastModel, source: Tensor, target: Tensor, rows: tuple[Rows, Rows]) -> Tensor:
+        found.append(tuple(side.packed for side in rows))
+        return real(self, source, target, rows)
+
+    monkeypatch.setattr(FastModel, "packed", packed)
+    return found

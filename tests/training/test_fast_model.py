@@ -14,6 +14,7 @@ from transformer.model import Transformer
 from transformer.tasks.presets import PRESETS
 from transformer.training.fast_model import FastModel, is_plain
 from transformer.training.loop import cross_entropy
+from transformer.training.packing import Rows
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -116,6 +117,11 @@ def test_dropout_falls_where_the_model_has_it(monkeypatch: pytest.MonkeyPatch) -
     without = model.eval()(SOURCE, TARGET)
     even = torch.arange(CONFIG.d_model) % 2 * 2.0
     monkeypatch.setattr(Dropout, "kept", lambda self, x: even.expand_as(x))
-    found = FastModel(model.train())(SOURCE, TARGET)
+    fast_model = FastModel(model.train())
+    found = fast_model(SOURCE, TARGET)
     torch.testing.assert_close(found, model(SOURCE, TARGET))
     assert not torch.allclose(found, without)
+    sizes = [(len(side), side.size(1)) for side in (SOURCE, TARGET)]
+    sides = [Rows(*size, torch.full(size[:1], size[1])) for size in sizes]
+    packed = fast_model.packed(SOURCE, TARGET, (sides[0], sides[1]))
+    torch.testing.assert_close(packed, found.transpose(0, 1).flatten(0, 1))

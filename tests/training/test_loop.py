@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from tests.support.small_training import QUICK, fresh, made, same, weights
 from transformer.config import RunConfig, TrainingConfig
@@ -32,7 +32,7 @@ from transformer.training.loop import (
     evaluate_outputs,
     train,
 )
-from transformer.training.optimizer import Adam, learning_rate
+from transformer.training.optimizer import Adam, clip_gradients, learning_rate
 
 some = settings(max_examples=60)
 
@@ -200,6 +200,27 @@ def test_adam_is_that_of_pytorch_bit_for_bit() -> None:
         assert adam.state[one].keys() == pytorch.state[other].keys()
         for key, value in pytorch.state[other].items():
             assert torch.equal(adam.state[one][key], value)
+
+
+@pytest.mark.parametrize(
+    ("max_norm", "norm"),
+    [(1.0, 2.0), (1.0, 1.0), (1.0, 0.9999995), (1.0, 0.98), (1e3, 1.0), (1e-5, 9.8e-6)],
+)
+def test_gradients_are_clipped_as_by_pytorch_bit_for_bit(max_norm: float, norm: float) -> None:
+    torch.manual_seed(1)
+    drawn = [torch.randn(size) for size in [(7, 5), (5,), (3, 2)]]
+    length = torch.cat([one.flatten() for one in drawn]).norm() / norm
+    found = []
+    for clip in (clip_gradients, nn.utils.clip_grad_norm_):
+        parameters = [torch.zeros_like(one, requires_grad=True) for one in (*drawn, length)]
+        for parameter, gradient in zip(parameters, drawn, strict=False):  # the last one has none
+            parameter.grad = gradient / length
+        before = clip(parameters, max_norm)
+        assert before.item() == pytest.approx(norm)
+        assert parameters[-1].grad is None
+        found.append([before, *(one.grad for one in parameters[:-1] if one.grad is not None)])
+    for ours, theirs in zip(*found, strict=True):
+        assert ours.equal(theirs)
 
 
 def test_weight_decay_is_adamws_on_matrices_alone() -> None:

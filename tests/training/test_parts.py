@@ -1,7 +1,6 @@
-"""A batch in parts, in parallel or in turn: the whole batch's gradient, and no more work."""
+"""A batch in parallel parts, and without its padding: the whole batch's gradient, and less work."""
 
 from collections.abc import Iterator
-from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -11,20 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.support.small_training import fresh, made, same, weights
+from tests.support.small_training import fresh, made, packed_sides, same, weights
 from transformer.config import RunConfig
 from transformer.decoding.steps import pad
 from transformer.tasks import Task
 from transformer.training import parts
 from transformer.training.batches import Batch, training_batches
 from transformer.training.loop import Training
-from transformer.training.parts import CALLS, ROWS, backward, even_work, least_work, split
+from transformer.training.parts import MIN_TEXTS, backward, split
 
 PAD = 0
-
-
-def split_evenly(batch: Batch, most: int, pad_id: int) -> list[Batch]:
-    return split(batch, partial(even_work, most=most), pad_id)
 
 
 @pytest.fixture
@@ -44,21 +39,27 @@ def gradients(training: Training, batch: Batch, threads: int) -> tuple[Tensor, d
 
 @pytest.mark.parametrize("changes", [{}, {"share_embeddings": True, "norm_first": False}])
 @pytest.mark.parametrize(("threads", "bucketing"), [(3, True), (3, False), (1, False)])
+@pytest.mark.parametrize("min_padding", [0.0, 1.1])
 def test_the_gradient_is_that_of_the_whole(
-    changes: dict[str, bool], bucketing: bool, threads: int, monkeypatch: pytest.MonkeyPatch
+    changes: dict[str, bool],
+    bucketing: bool,
+    threads: int,
+    min_padding: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(parts, "CALLS", 10)  # otherwise so few short rows are not split
+    monkeypatch.setattr(parts, "MIN_PADDING", min_padding)
+    packed = packed_sides(monkeypatch)
     task, config = made(model=changes, bucketing=bucketing, batch_size=30)
     training = Training(fresh(config).double(), task, config.training)
     for share in islice(training_batches(task, config.model, config.training), 3):
-        counts = partial(even_work, most=3) if threads == 3 else least_work
-        assert len(split(share.batch, counts, config.model.pad_id)) > 1
+        assert len(split(share.batch, 3, config.model.pad_id)) > 1
         whole, expected = gradients(training, share.batch, 0)
         total, found = gradients(training, share.batch, threads)
         assert torch.allclose(total, whole, rtol=1e-6)  # the loss is added up in float32
         assert found.keys() == expected.keys() == dict(training.model.named_parameters()).keys()
         for name, gradient in found.items():
             assert torch.allclose(gradient, expected[name], rtol=1e-10, atol=1e-12), name
+    assert bool(packed) == (min_padding < 1)
 
 
 def test_gradients_are_added_to_what_is_there() -> None:
@@ -80,8 +81,8 @@ def test_every_row_is_in_one_part_without_loss(rows: list[tuple[int, int]], most
     source = pad([[*range(10, 10 + n), 2] for n, _ in rows], PAD)
     target_in = pad([[1, *range(30, 30 + n)] for _, n in rows], PAD)
     target_out = pad([[*range(30, 30 + n), 2] for _, n in rows], PAD)
-    found = split_evenly(Batch(source, target_in, target_out), most, PAD)
-    assert len(found) <= max(1, min(most, len(rows) // ROWS))
+    found = split(Batch(source, target_in, target_out), most, PAD)
+    assert len(found) <= max(1, min(most, len(rows) // MIN_TEXTS))
 
     def texts(batches: list[Batch]) -> list[list[list[int]]]:
         sides = (zip(*(side.tolist() for side in batch), strict=True) for batch in batches)
@@ -97,23 +98,8 @@ def test_every_row_is_in_one_part_without_loss(rows: list[tuple[int, int]], most
 def test_short_rows_are_not_padded_to_the_longest() -> None:
     lengths = [12] * 10 + [2] * 60
     ids = pad([[5] * n for n in lengths], PAD)
-    long, short = split_evenly(Batch(ids, ids, ids), 2, PAD)
+    long, short = split(Batch(ids, ids, ids), 2, PAD)
     assert (long.source.size(1), short.source.size(1)) == (12, 2)
-
-
-@given(st.lists(st.integers(1, 200), min_size=1, max_size=70).map(lambda n: sorted(n)[::-1]))
-def test_one_thread_splits_only_where_padding_saved_outweighs_the_calls(lengths: list[int]) -> None:
-    counts = least_work(lengths)
-    assert sum(counts) == len(lengths)
-    assert min(counts) > 0
-    starts = [sum(counts[:number]) for number in range(len(counts))]
-    work = sum(lengths[at] * rows + CALLS for at, rows in zip(starts, counts, strict=True))
-    assert work <= lengths[0] * len(lengths) + CALLS
-
-
-def test_one_thread_parts_what_is_mostly_padding_and_leaves_rows_of_one_length_together() -> None:
-    assert least_work([100] * 8 + [4] * 56) == [8, 56]
-    assert least_work([100] * 64) == [64]
 
 
 def calls(task: Task, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -137,21 +123,11 @@ def test_dropout_a_fault_and_a_large_model_leave_the_batch_whole(
     assert calls(*made(**given), monkeypatch) == []
 
 
-def test_one_thread_leaves_the_batch_whole_for_a_fault_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(parts, "CALLS", 10)
-    given: dict[str, Any] = {"steps": 2, "batch_size": 30, "threads": 1}
-    assert calls(*made(model={"dropout": 0.1}, **given), monkeypatch) == [1, 1]
-    assert calls(*made(fault="padding-in-loss", **given), monkeypatch) == []
-
-
 @pytest.mark.usefixtures("three_threads")
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_run_repeats_bit_for_bit_on_as_many_threads(
-    threads: int, monkeypatch: pytest.MonkeyPatch
+    threads: int,
 ) -> None:
-    monkeypatch.setattr(parts, "CALLS", 10)
     found = []
     for _ in range(2):
         task, config = made(steps=6, batch_size=30, threads=threads, bucketing=False)

@@ -1,6 +1,7 @@
 """Training in bfloat16: chosen where faster, learns as well, and resumes bit for bit."""
 
 import json
+import time
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.support.small_training import fresh, made, same, weights
+from tests.support.small_training import fresh, made, packed_sides, same, weights
 from transformer.config import RunConfig
 from transformer.model import LayerNorm
 from transformer.tasks.presets import prepare
@@ -17,7 +18,7 @@ from transformer.trainer.state import Position, read_state, write_state
 from transformer.training import compute, precision
 from transformer.training.batches import Batch, training_batches
 from transformer.training.compute import Compute
-from transformer.training.fast_model import FastModel
+from transformer.training.fast_model import FastModel, Forward
 from transformer.training.loop import Begin, Loss, Training, evaluate_loss, evaluate_outputs, train
 
 CPU = torch.device("cpu")
@@ -65,7 +66,7 @@ def test_a_trial_without_time_measures_once() -> None:
     training, batches = on_trial()
     tried: list[str] = []
 
-    def loss_of(model: precision.Forward, batch: Batch, kind: str) -> Tensor:
+    def loss_of(model: Forward, batch: Batch, kind: str) -> Tensor:
         tried.append(kind)
         return training.loss(model, batch, kind)
 
@@ -73,10 +74,24 @@ def test_a_trial_without_time_measures_once() -> None:
     assert tried == ["fp32", "bf16"] * 3  # two batches to warm up, then one that counts
 
 
+def test_a_trial_ends_once_bfloat16_was_slower_twice() -> None:
+    training, batches = on_trial()
+    tried: list[str] = []
+
+    def loss_of(model: Forward, batch: Batch, kind: str) -> Tensor:
+        tried.append(kind)
+        time.sleep(0.1 * (kind == "bf16"))
+        return training.loss(model, batch, kind)
+
+    found = precision.measure(training.fast_model, batches, loss_of, CPU, seconds=60)
+    assert tried == ["fp32", "bf16"] * 4  # two batches to warm up, then two that count
+    assert found.precision == "fp32"
+
+
 def test_a_trial_that_fails_ends_in_float32() -> None:
     training, batches = on_trial()
 
-    def loss_of(model: precision.Forward, batch: Batch, kind: str) -> Tensor:
+    def loss_of(model: Forward, batch: Batch, kind: str) -> Tensor:
         if kind == "bf16":
             raise torch.OutOfMemoryError
         return training.loss(model, batch, kind)
@@ -84,7 +99,7 @@ def test_a_trial_that_fails_ends_in_float32() -> None:
     assert precision.measure(training.fast_model, batches, loss_of, CPU).precision == "fp32"
 
 
-def never(model: precision.Forward, batch: Batch, kind: str) -> Tensor:
+def never(model: Forward, batch: Batch, kind: str) -> Tensor:
     raise AssertionError("nothing is to be tried")
 
 
@@ -170,10 +185,13 @@ def test_a_softmax_in_bfloat16_is_that_in_float32_rounded() -> None:
 # --- Resuming -----------------------------------------------------------------------------
 
 
-def test_bf16_goes_on_bit_for_bit() -> None:
-    task, config = made(precision="bf16", model={"dropout": 0.1})
+@pytest.mark.parametrize("bucketing", [True, False])
+def test_bf16_goes_on_bit_for_bit(bucketing: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = packed_sides(monkeypatch)
+    task, config = made(precision="bf16", bucketing=bucketing, model={"dropout": 0.1})
     whole = Training(fresh(config), task, config.training)
     list(whole.events())
+    assert bool(packed) != bucketing
     half = Training(fresh(config), task, config.training)
     for _ in islice((e for e in half.events() if e.step == 3), 1):
         pass

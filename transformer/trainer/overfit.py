@@ -17,7 +17,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 import torch
-from torch import nn
 
 from transformer.config import RunConfig, TrainingConfig, TransformerConfig
 from transformer.decoding.steps import pad
@@ -30,7 +29,7 @@ from transformer.tasks import Pair, Task
 from transformer.training.batches import Encoded, collate, encode
 from transformer.training.fast_model import FastModel
 from transformer.training.loop import practised_loss
-from transformer.training.optimizer import optimizer_of
+from transformer.training.optimizer import clip_gradients, optimizer_of
 
 PAIRS = 8
 WIDTH, LAYERS, HEADS = 64, 2, 4
@@ -153,7 +152,7 @@ def _losses(
     optimizer = optimizer_of(model, training)
     warmup = max(1, min(training.warmup_steps, WARMUP)) if practice.warms_up else 1
     rate = practice.rate_factor * training.learning_rate
-    fast_model = FastModel(model.train())
+    fast_model, parameters = FastModel(model.train()), list(model.parameters())
     for step in range(STEPS + 1):
         logits = fast_model(batch.source, batch.target_in)
         loss = practised_loss(logits, batch.target_out, model.config.pad_id, practice)
@@ -161,7 +160,7 @@ def _losses(
         if practice.zeroes_gradients:
             optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), training.gradient_clip)
+        clip_gradients(parameters, training.gradient_clip)
         optimizer.step(rate * min(1.0, (step + 1) / warmup))
 
 

@@ -30,6 +30,7 @@ from transformer.model import (
     ResidualConnection,
     Transformer,
 )
+from transformer.training.packing import Rows
 
 PLAIN = {
     *(Transformer, Encoder, EncoderLayer, Decoder, DecoderLayer, MultiHeadAttention, FeedForward),
@@ -42,6 +43,10 @@ MASKED = torch.finfo(torch.bfloat16).min
 
 If all scores of a row are masked, the weights are equal, as in ``model.py``, but gradients reach
 the scores. Only an empty source of a model that adds no <eos> to it is such a row."""
+
+
+Forward = Callable[[Tensor, Tensor], Tensor]
+"""Ids of source and target to logits."""
 
 
 class FastModel(nn.Module):
@@ -66,40 +71,62 @@ class FastModel(nn.Module):
 
     def plain(self, source: Tensor, target: Tensor) -> Tensor:
         """:meth:`forward` of a model that is known to be plain, without checking again."""
-        return _logits(self.model, source, target)
+        logits = _logits(self.model, source, target, Rows(*source.shape), Rows(*target.shape))
+        return logits.view(*target.t().shape, -1).transpose(0, 1)
+
+    def packed(self, source: Tensor, target: Tensor, rows: tuple[Rows, Rows]) -> Tensor:
+        """As :meth:`plain`, of the rows of source and target, one or both of which are packed.
+
+        Returns:
+            logits [row, vocabulary] of the target's rows
+        """
+        return _logits(self.model, source, target, *rows)
 
 
 def is_plain(model: Transformer) -> bool:
     """Whether a model computes what ``model.py`` says, without hooks or planted faults."""
-    return all(
-        type(part) in PLAIN
-        and not (part._forward_hooks or part._forward_pre_hooks)
-        and not (part._backward_hooks or part._backward_pre_hooks)
-        and not (type(part) is HookPoint and part.hooks)
-        for part in model.modules()
-    )
+    parts: list[nn.Module] = [model]
+    for part in parts:  # while it grows; model.modules() would take three times as long
+        if (
+            type(part) not in PLAIN
+            or (part._forward_hooks or part._forward_pre_hooks)
+            or (part._backward_hooks or part._backward_pre_hooks)
+            or (type(part) is HookPoint and part.hooks)
+        ):
+            return False
+        parts += [child for child in part._modules.values() if child is not None]
+    return True
 
 
-def _logits(model: Transformer, source: Tensor, target: Tensor) -> Tensor:
-    batch, positions = target.shape
+def _logits(
+    model: Transformer, source: Tensor, target: Tensor, source_rows: Rows, target_rows: Rows
+) -> Tensor:
+    positions = target_rows.positions
     source_mask = _padding(source, model.config)
-    x = _norm(model.encoder.embedding_norm, _embed(model.source_embedding, source))
+    x = _norm(model.encoder.embedding_norm, _embed(model.source_embedding, source, source_rows))
     for layer in cast("Iterable[EncoderLayer]", model.encoder.layers):
         x = _self_attention(
-            layer.self_attention, layer.self_attention_residual, x, batch, source_mask
+            layer.self_attention, layer.self_attention_residual, x, source_rows, source_mask
         )
         x = _feed_forward(layer.feed_forward, layer.feed_forward_residual, x)
     memory = _norm(model.encoder.norm, x)
     future = torch.full((positions, positions), MASKED, dtype=x.dtype, device=x.device).triu(1)
-    x = _norm(model.decoder.embedding_norm, _embed(model.target_embedding, target))
+    x = _norm(model.decoder.embedding_norm, _embed(model.target_embedding, target, target_rows))
     for block in cast("Iterable[DecoderLayer]", model.decoder.layers):
-        x = _self_attention(block.self_attention, block.self_attention_residual, x, batch, future)
+        x = _self_attention(
+            block.self_attention, block.self_attention_residual, x, target_rows, future
+        )
         x = _cross_attention(
-            block.cross_attention, block.cross_attention_residual, x, memory, batch, source_mask
+            block.cross_attention,
+            block.cross_attention_residual,
+            x,
+            memory,
+            (target_rows, source_rows),
+            source_mask,
         )
         x = _feed_forward(block.feed_forward, block.feed_forward_residual, x)
     x = _norm(model.decoder.norm, x)
-    return cast(Tensor, model.output(x)).view(positions, batch, -1).transpose(0, 1)
+    return cast(Tensor, model.output(x))
 
 
 def _padding(source: Tensor, config: TransformerConfig) -> Tensor | None:
@@ -115,12 +142,12 @@ def _padding(source: Tensor, config: TransformerConfig) -> Tensor | None:
     return added.repeat_interleave(config.num_heads, dim=0)[:, None]
 
 
-def _embed(embedding: Embedding, ids: Tensor) -> Tensor:
-    """ids [batch, position] -> [position · batch, d_model]"""
-    positions = embedding.positional_encoding(0, ids.size(1))[:, None]
-    tokens = F.embedding(ids.t(), embedding.tokens.weight)
-    x = torch.add(positions, tokens, alpha=embedding.scale)
-    return cast(Tensor, embedding.dropout(x)).flatten(0, 1)
+def _embed(embedding: Embedding, ids: Tensor, rows: Rows) -> Tensor:
+    """ids [batch, position] -> [row, d_model]"""
+    positions = embedding.positional_encoding(0, ids.size(1))
+    tokens = F.embedding(rows.of(ids), embedding.tokens.weight)
+    x = torch.add(rows.spread(positions), tokens, alpha=embedding.scale)
+    return cast(Tensor, embedding.dropout(x)).flatten(0, -2)
 
 
 def _residual(
@@ -150,13 +177,13 @@ def _self_attention(
     attention: MultiHeadAttention,
     connection: ResidualConnection,
     x: Tensor,
-    batch: int,
+    rows: Rows,
     mask: Tensor | None,
 ) -> Tensor:
     def sublayer(x: Tensor) -> Tensor:
         everything = attention.query, attention.key, attention.value
-        queries, keys, values = _projected(attention, x, batch, *everything)
-        return _attend(attention, queries, keys, values, mask)
+        queries, keys, values = _projected(attention, x, rows, *everything)
+        return _attend(attention, queries, keys, values, mask, rows)
 
     return _residual(connection, x, sublayer)
 
@@ -166,19 +193,21 @@ def _cross_attention(
     connection: ResidualConnection,
     x: Tensor,
     memory: Tensor,
-    batch: int,
+    rows: tuple[Rows, Rows],
     mask: Tensor | None,
 ) -> Tensor:
+    target_rows, source_rows = rows
+
     def sublayer(x: Tensor) -> Tensor:
-        [queries] = _projected(attention, x, batch, attention.query)
-        keys, values = _projected(attention, memory, batch, attention.key, attention.value)
-        return _attend(attention, queries, keys, values, mask)
+        [queries] = _projected(attention, x, target_rows, attention.query)
+        keys, values = _projected(attention, memory, source_rows, attention.key, attention.value)
+        return _attend(attention, queries, keys, values, mask, target_rows)
 
     return _residual(connection, x, sublayer)
 
 
 def _projected(
-    attention: MultiHeadAttention, x: Tensor, batch: int, *parts: nn.Linear
+    attention: MultiHeadAttention, x: Tensor, rows: Rows, *parts: nn.Linear
 ) -> list[Tensor]:
     """Several projections in one product, each [batch · head, position, d_k].
 
@@ -194,7 +223,8 @@ def _projected(
         biases.append((part.bias * scale if scale != 1 else part.bias).view(heads, -1))
     weight = torch.stack(weights, dim=1).flatten(0, 2)
     bias = torch.stack(biases, dim=1).flatten()
-    y = F.linear(x, weight, bias).view(len(x) // batch, batch * heads, len(parts), -1)
+    y = rows.pad(F.linear(x, weight, bias))
+    y = y.view(rows.positions, rows.batch * heads, len(parts), -1)
     return [part.transpose(0, 1) for part in y.unbind(2)]
 
 
@@ -204,12 +234,17 @@ def _attend(
     keys: Tensor,
     values: Tensor,
     mask: Tensor | None,
+    rows: Rows,
 ) -> Tensor:
-    """Softmax(QKᵀ)V and its projection (section 3.2); inputs [batch · head, position, d_k]."""
+    """Softmax(QKᵀ)V and its projection (section 3.2); inputs [batch · head, position, d_k].
+
+    Args:
+        rows: of the queries, and so of the result.
+    """
     if mask is None:
         scores = torch.bmm(queries, keys.mT)
     else:
         scores = torch.baddbmm(mask.to(queries.dtype), queries, keys.mT)
     mixed = torch.bmm(softmax(scores), values)
-    rows = mixed.transpose(0, 1).reshape(-1, attention.output.in_features)
-    return cast(Tensor, attention.output(rows))
+    joined = mixed.transpose(0, 1).reshape(-1, attention.output.in_features)
+    return cast(Tensor, attention.output(rows.pack(joined)))

@@ -24,10 +24,10 @@ from transformer.training.batches import Batch, Share, by_length, collate, encod
 from transformer.training.compute import Compute
 from transformer.training.cuda_graphs import GraphedBackward
 from transformer.training.distributed import ALONE, World
-from transformer.training.fast_model import FastModel
-from transformer.training.optimizer import learning_rate, optimizer_of
+from transformer.training.fast_model import FastModel, Forward
+from transformer.training.optimizer import clip_gradients, learning_rate, optimizer_of
 from transformer.training.parts import backward
-from transformer.training.precision import BATCHES, Forward, decide
+from transformer.training.precision import BATCHES, decide
 from transformer.training.threads import available, measure
 
 EVAL_BATCH = 128
@@ -57,14 +57,14 @@ def cross_entropy(
     in the order of ``logits`` in memory, since another order would need a copy.
 
     Args:
-        logits: [batch, target, vocabulary]
-        target_out: ids, [batch, target]
+        logits: [batch, target, vocabulary], or [row, vocabulary]
+        target_out: ids, [batch, target], or those of the rows
         reduction: "mean", or "sum" over the real target tokens.
     """
     if not logits.is_contiguous():
         logits, target_out = logits.transpose(0, 1), target_out.t()
     return F.cross_entropy(
-        logits.flatten(0, 1),
+        logits.flatten(0, -2),
         target_out.flatten(),
         ignore_index=pad_id,
         label_smoothing=smoothing,
@@ -333,7 +333,7 @@ class Training:
             total = self._graphed(share.batch, scale)
         else:
             total = self._backward(share.batch.to(self.world.device), scale)
-        norm = nn.utils.clip_grad_norm_(self._parameters, self.config.gradient_clip)
+        norm = clip_gradients(self._parameters, self.config.gradient_clip)
         return self.world.sum(total), norm
 
     def _backward(self, batch: Batch, scale: float | Tensor) -> Tensor:

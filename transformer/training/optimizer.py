@@ -196,6 +196,21 @@ def orthogonal(matrices: Tensor) -> Tensor:
     return x.mT if tall else x
 
 
+def clip_gradients(parameters: Sequence[Tensor], max_norm: float) -> Tensor:
+    """Scale all gradients by one factor, so that their total norm is at most ``max_norm``.
+
+    Equal to ``nn.utils.clip_grad_norm_`` bit for bit; but on the CPU, gradients whose factor is 1
+    are not multiplied. On a graphics card, reading the norm would wait for the card.
+
+    Returns:
+        the total norm before, [] float32
+    """
+    norm = nn.utils.get_total_norm([one.grad for one in parameters if one.grad is not None])
+    if norm.device.type != "cpu" or not max_norm / (norm + 1e-6) >= 1:  # the factor, or NaN
+        nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
+    return norm
+
+
 class Optimizer(Protocol):
     """The interface of Adam and Muon that the training loop uses."""
 

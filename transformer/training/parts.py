@@ -1,9 +1,8 @@
-"""A batch's gradient, computed in parts of rows of similar length, which need less padding.
+"""A batch's gradient: without computing its padding, and in parallel parts of similar length.
 
 Of several threads, each computes a part of its own: threads that share every operation, as in
 PyTorch, wait for each other hundreds of times a step, which slows down a small model; threads with
-separate rows wait once. If a batch cannot be split for them, threads share the operations. A single
-thread computes parts one after the other, as many as save more padding than their calls cost.
+separate texts wait once. If a batch cannot be split for them, threads share the operations.
 """
 
 from bisect import bisect_left
@@ -15,18 +14,20 @@ import torch
 from torch import Tensor, nn
 
 from transformer.training.batches import Batch
-from transformer.training.fast_model import FastModel, is_plain
-from transformer.training.precision import Forward, LossOf
+from transformer.training.fast_model import FastModel, Forward, is_plain
+from transformer.training.packing import Rows
 
-ROWS = 4
-"""Fewest rows of a part, except the last: with fewer, most of the time goes into calls."""
+MIN_TEXTS = 4
+"""Fewest texts of a part, except the last: with fewer, most of the time goes into calls."""
 PARAMETERS = 4_000_000
 """Largest model whose parts are computed in parallel: each part has its own gradient, and a larger
 model's operations keep the threads busy anyway."""
-CALLS = 400
-"""Cost of the calls of one more part: a small model computes this many positions in that time."""
-CUTS = 16
-"""Approximate number of evenly spaced places in a batch where a single thread may begin a part."""
+MIN_PADDING = 1 / 6
+"""Least share of padding for which a side of a batch is packed. With less, copying rows for
+attention costs more than computing the padding."""
+
+LossOf = Callable[[Forward, Batch, str], Tensor]
+"""The training step's own loss: of a model, on a batch, in "fp32" or "bf16"."""
 
 
 def backward(
@@ -41,31 +42,28 @@ def backward(
 
     Args:
         threads: number of threads that PyTorch is set to use; it can change the last bits.
-            0: the batch stays whole, however many there are.
+            0: the batch is computed as it is, padding included.
 
     Returns:
         the loss, summed over the batch
     """
-    forward: Forward = model
-    parts = [batch]
+    work: list[tuple[Forward, Batch]] = [(model, batch)]
     # A hook or a fault in the model may depend on the whole batch.
     if isinstance(model, FastModel) and is_plain(model.model):
-        forward = model.plain
-        parts = _parts(model, batch, threads)
-    if threads <= 1 or len(parts) == 1:
-        losses = []
-        for part in parts:
-            loss = loss_of(forward, part, precision)
-            (loss * scale).backward()
-            losses.append(loss.detach())
-        return sum(losses[1:], losses[0])
+        work = [(model.plain, batch)]
+        if threads and batch.source.device.type == "cpu":
+            work = [_packed(model, part) for part in _parts(model, batch, threads)]
+    if len(work) == 1:
+        loss = loss_of(*work[0], precision)
+        (loss * scale).backward()
+        return loss.detach()
     parameters = list(model.parameters())
 
-    def part_of(part: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
-        loss = loss_of(forward, part, precision)
+    def part_of(part: tuple[Forward, Batch]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        loss = loss_of(*part, precision)
         return loss.detach(), torch.autograd.grad(loss * scale, parameters)
 
-    found = list(_workers(threads).map(part_of, parts))
+    found = list(_workers(threads).map(part_of, work))
     total, gradients = found[0]
     for loss, more in found[1:]:
         total = total + loss
@@ -75,35 +73,45 @@ def backward(
     return total
 
 
-def _parts(model: FastModel, batch: Batch, threads: int) -> list[Batch]:
-    """The parts to compute. The batch stays whole if parts would change the result, as with
-    dropout in parallel, whose random numbers depend on the order of the calls.
+def _packed(model: FastModel, batch: Batch) -> tuple[Forward, Batch]:
+    """The function and the batch to compute instead: packed, if there is much padding.
+
+    The correct output is then in the order of the logits' rows.
     """
-    if not threads or batch.source.device.type != "cpu":
-        return [batch]
-    if threads == 1:
-        if batch.source.numel() + batch.target_in.numel() <= CALLS:  # nothing can be saved
-            return [batch]
-        return split(batch, least_work, model.config.pad_id)
+    pad_id = model.config.pad_id
+    sides = []
+    for ids in (batch.source, batch.target_out):
+        lengths = _lengths(ids, pad_id)
+        kept, shortest = int(lengths.sum()), int(lengths.min())
+        packs = shortest > 0 and kept <= (1 - MIN_PADDING) * ids.numel()
+        sides.append(Rows(len(ids), ids.size(1), lengths if packs else None))
+    source, target = sides
+    if not (source.packed or target.packed):
+        return model.plain, batch
+    ordered = batch._replace(target_out=target.of(batch.target_out))
+    return partial(model.packed, rows=(source, target)), ordered
+
+
+def _parts(model: FastModel, batch: Batch, threads: int) -> list[Batch]:
+    """The parts to compute in parallel. The batch stays whole if parts would change the result, as
+    with dropout, whose random numbers depend on the order of the calls.
+    """
     if (
-        model.config.dropout == 0
+        threads > 1
+        and model.config.dropout == 0
         and sum(parameter.numel() for parameter in model.parameters()) <= PARAMETERS
     ):
-        return split(batch, partial(even_work, most=threads), model.config.pad_id)
+        return split(batch, threads, model.config.pad_id)
     return [batch]
 
 
-def split(
-    batch: Batch, counts: Callable[[Sequence[int]], Sequence[int]], pad_id: int
-) -> list[Batch]:
-    """Parts of a batch, longest rows first.
-
-    Args:
-        counts: gives the number of rows of each part for the rows' lengths, in descending order.
-    """
+def split(batch: Batch, most: int, pad_id: int) -> list[Batch]:
+    """Up to ``most`` parts of a batch, longest texts first."""
     sources, targets = _lengths(batch.source, pad_id), _lengths(batch.target_out, pad_id)
+    if not sources.all():  # a text of padding alone: the model looks at all of it
+        return [batch]
     lengths, order = (sources + targets).sort(descending=True, stable=True)
-    found = counts(lengths.tolist())
+    found = even_work(lengths.tolist(), most)
     if len(found) == 1:
         return [batch]
     parts = []
@@ -120,28 +128,16 @@ def split(
 
 
 def even_work(lengths: Sequence[int], most: int) -> list[int]:
-    """Rows of each of up to ``most`` parts, with as little work as possible in the largest."""
-    most = max(1, min(most, len(lengths) // ROWS))
+    """Texts of each of up to ``most`` parts, with as little work as possible in the largest."""
+    most = max(1, min(most, len(lengths) // MIN_TEXTS))
     # The smallest limit on a part's work with which ``most`` parts are enough.
     all_of_it = range(1, lengths[0] * len(lengths) + 1)
     work = 1 + bisect_left(all_of_it, True, key=lambda work: len(_counts(lengths, work)) <= most)
     return _counts(lengths, work)
 
 
-def least_work(lengths: Sequence[int]) -> list[int]:
-    """Rows of each part, with as little total work as possible, calls included."""
-    places = [*range(0, len(lengths), max(ROWS, len(lengths) // CUTS)), len(lengths)]
-    work, parts = {0: 0}, {0: list[int]()}  # least work, and its parts, of the rows before a place
-    for end in places[1:]:
-        work[end], start = min(
-            (work[start] + lengths[start] * (end - start) + CALLS, start) for start in work
-        )
-        parts[end] = [*parts[start], end - start]
-    return parts[len(lengths)]
-
-
 def _counts(lengths: Sequence[int], work: int) -> list[int]:
-    """Rows of each part if none, padded to its longest row, may be more than ``work`` positions."""
+    """Texts of each part if none, padded to its longest, may be more than ``work`` positions."""
     counts: list[int] = []
     start = 0
     while start < len(lengths):
@@ -151,9 +147,8 @@ def _counts(lengths: Sequence[int], work: int) -> list[int]:
 
 
 def _lengths(ids: Tensor, pad_id: int) -> Tensor:
-    """Positions of each row up to its last token, [batch]; at least 1."""
-    places = torch.arange(1, ids.size(1) + 1)
-    return ((ids != pad_id) * places).amax(dim=1).clamp(min=1)
+    """Positions of each text up to its last token, [batch]."""
+    return ((ids != pad_id) * torch.arange(1, ids.size(1) + 1)).amax(dim=1)
 
 
 @cache

@@ -17,6 +17,8 @@ from transformer.training.batches import Batch
 from transformer.training.compute import Compute
 from transformer.training.cuda_graphs import GraphedBackward
 from transformer.training.fast_model import FastModel
+from transformer.training.parts import LossOf
+from transformer.training.parts import backward as differentiate
 
 FASTER = 1.2
 """bfloat16 must be at least this many times as fast: less is not worth the lost digits."""
@@ -25,12 +27,10 @@ AGREEMENT = 0.02
 ROUNDS = 5
 SECONDS = 0.3
 """No further round of the trial begins after this time."""
+LOST = 2
+"""No further round once bfloat16 was slower in this many: those until then decide."""
 BATCHES = 2
 """Number of batches that the trial uses in turn."""
-
-Forward = Callable[[Tensor, Tensor], Tensor]
-LossOf = Callable[[Forward, Batch, str], Tensor]
-"""The training step's own loss: of a model, on a batch, in "fp32" or "bf16"."""
 
 
 def has_bf16(device: torch.device) -> bool:
@@ -88,7 +88,8 @@ def measure(
             began = time.perf_counter()
             for number in range(warming_up + ROUNDS):
                 warm = number >= warming_up
-                if times["bf16"] and time.perf_counter() - began > seconds:
+                lost = sum(b > f for f, b in zip(times["fp32"], times["bf16"], strict=True))
+                if times["bf16"] and (time.perf_counter() - began > seconds or lost == LOST):
                     break
                 for precision, taken in times.items():
                     torch.manual_seed(number)  # the same dropout in both
@@ -111,9 +112,7 @@ def _pass(
     """Forward and backward pass of a batch; returns its loss."""
 
     def backward(batch: Batch, scale: float | Tensor) -> Tensor:
-        loss = loss_of(model, batch, precision)
-        (loss * scale).backward()
-        return loss.detach()
+        return differentiate(model, batch, loss_of, precision, scale)
 
     return partial(GraphedBackward(backward, model) if graphed else backward, scale=1.0)
 
