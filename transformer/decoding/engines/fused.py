@@ -11,6 +11,7 @@ from typing import cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from transformer.decoding.engines.fused_cache import BatchCache, CacheView, SingleSentenceCache
 from transformer.decoding.engines.fused_encoder import fast_encode
@@ -75,9 +76,9 @@ class _Layer:
         return residual(x, self.feed_forward, self.feed_forward_norm, self.norm_first)
 
     def keep_rows(self, rows: Tensor) -> None:
-        """Drop all rows except those where ``rows`` is True, [batch·head]."""
+        """Drop all rows except these, by their number in [batch·head]."""
         keys, values = self.source
-        self.source = keys.mT[rows].mT, values[rows]
+        self.source = keys.mT.index_select(0, rows).mT, values.index_select(0, rows)
 
 
 class FastSteps:
@@ -121,7 +122,7 @@ class FastSteps:
     def after(self, tokens: Tensor) -> Tensor:
         embedding = self.embedding
         position = embedding.positional_encoding(self.length, 1)
-        x = torch.add(position, embedding.tokens.weight[tokens], alpha=embedding.scale)
+        x = torch.add(position, F.embedding(tokens, embedding.tokens.weight), alpha=embedding.scale)
         x = self.first_norm(x)
         used = self.length * self.beam
         ancestry = self._ancestry(used + self.beam)
@@ -157,7 +158,7 @@ class FastSteps:
 
     def keep_sentences(self, unfinished: Tensor) -> None:
         self.batch = int(unfinished.sum())
-        rows = unfinished.repeat_interleave(self.heads)
+        rows = unfinished.repeat_interleave(self.heads).nonzero()[:, 0]
         self.cache.keep_rows(rows)
         for layer in self.layers:
             layer.keep_rows(rows)

@@ -87,5 +87,5 @@ class BatchCache:
         return parts[0].flatten(0, 1)
 
     def keep_rows(self, rows: Tensor) -> None:
-        """Drop all rows except those where ``rows`` is True, [batch·head]."""
-        self.stored = self.stored[:, :, rows]
+        """Drop all rows except these, by their number in [batch·head]."""
+        self.stored = self.stored.index_select(2, rows)

@@ -21,6 +21,11 @@ LANES = {"AVX512": 16, "AVX2": 8}.get(torch.backends.cpu.get_cpu_capability(), 0
 """Numbers in one of the processor's vector registers."""
 MANY_ROWS = 256
 """Fewest rows for which padding costs less than it saves."""
+NAIVE = 400
+"""PyTorch's batched product of matrices with fewer multiplications than this is a plain loop, which
+is slow where it jumps from row to row: at the values."""
+MANY_HEADS = 128
+"""Fewest such products for which other operations are faster."""
 
 
 class Product(Protocol):
@@ -66,7 +71,8 @@ def residual(x: Tensor, sublayer: Function, norm: Function, norm_first: bool) ->
 
 def feed_forward(network: FeedForward) -> Function:
     """W₁, the activation, W₂ (section 3.3)."""
-    inner, outer, activation = linear(network.inner), linear(network.outer), network.activation
+    inner, outer = linear(network.inner), linear(network.outer)
+    activation = torch.relu_ if network.activation is torch.relu else network.activation
     return lambda x: outer(activation(inner(x)))
 
 
@@ -108,6 +114,8 @@ def attend(
     if mask is not None:
         scores.view(-1, heads, count, keys.size(2)).add_(mask[:, None])
     weights = softmax(scores)
+    if count == 1 and values[0].numel() < NAIVE and len(values) >= MANY_HEADS and values.is_cpu:
+        return (values * weights.mT).sum(1).view(-1, heads * d_k), weights
     mixed = torch.bmm(weights, values)
     if count > 1:
         mixed = mixed.view(-1, heads, count, d_k).transpose(1, 2).contiguous()
