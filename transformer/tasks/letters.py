@@ -55,7 +55,7 @@ class Reverse(LetterTask):
     example = Pair("transformer", "remrofsnart")
     default_preset = "tiny"
     solved_by = "reverses"
-    default_training = few_updates(450, 4e-3, 48)
+    default_training = few_updates(500, 4e-3, 48)
 
     def answer(self, source: str) -> str:
         return source[::-1]
@@ -96,7 +96,7 @@ class Sort(LetterTask):
     example = Pair("workbench", "bcehknorw")
     default_preset = "small"
     solved_by = "sorts"
-    default_training = few_updates(450, 4e-3, 48)
+    default_training = few_updates(600, 4e-3, 48)
 
     def answer(self, source: str) -> str:
         return "".join(sorted(source))
