@@ -30,6 +30,7 @@ BROWSERS = (
 
 def main() -> int:
     os.chdir(ROOT)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process compiles all modules anew
     install()
     browser = find_browser()
     if browser:
