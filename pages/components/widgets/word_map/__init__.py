@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pages.components.shell.mount import Widget
 from transformer.figures.figure_1 import COLOURS
 
-WIDGET = Widget("word_map", ("colours",))
+WIDGET = Widget("word_map")
 
 
 @dataclass(frozen=True)
