@@ -1,10 +1,10 @@
-"""Softmax of rows padded to the width of a vector register: same values and gradients."""
+"""Short rows of attention, computed otherwise than long ones, have the same values."""
 
 import pytest
 import torch
 
 from transformer.decoding.engines import fused_layers
-from transformer.decoding.engines.fused_layers import MANY_ROWS, softmax
+from transformer.decoding.engines.fused_layers import MANY_HEADS, MANY_ROWS, attend, softmax
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -31,3 +31,16 @@ def test_a_row_that_is_masked_throughout_is_uniform(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(fused_layers, "LANES", 16)
     scores = torch.full((MANY_ROWS, 5), torch.finfo(torch.float32).min, dtype=torch.float32)
     assert torch.equal(softmax(scores), torch.full_like(scores, 0.2))
+
+
+@pytest.mark.parametrize("rows", [4, MANY_HEADS])
+@pytest.mark.parametrize("length", [1, 7, 24, 25, 60])
+def test_one_query_mixes_the_values_by_its_weights(length: int, rows: int) -> None:
+    """With few keys and many heads, without PyTorch's batched product."""
+    torch.manual_seed(length)
+    queries, keys, values = (torch.randn(rows, n, 16) for n in (1, length, length))
+    mixed, weights = attend(queries, keys.mT, values, 4, None)
+    expected = torch.softmax(queries @ keys.mT, dim=-1)
+    torch.testing.assert_close(weights, expected, rtol=0, atol=1e-13)
+    joined = (expected @ values).view(rows // 4, 64)
+    torch.testing.assert_close(mixed, joined, rtol=0, atol=1e-13)
