@@ -85,17 +85,13 @@ class FastModel(nn.Module):
 
 def is_plain(model: Transformer) -> bool:
     """Whether a model computes what ``model.py`` says, without hooks or planted faults."""
-    parts: list[nn.Module] = [model]
-    for part in parts:  # while it grows; model.modules() would take three times as long
-        if (
-            type(part) not in PLAIN
-            or (part._forward_hooks or part._forward_pre_hooks)
-            or (part._backward_hooks or part._backward_pre_hooks)
-            or (type(part) is HookPoint and part.hooks)
-        ):
-            return False
-        parts += [child for child in part._modules.values() if child is not None]
-    return True
+    return all(
+        type(part) in PLAIN
+        and not (part._forward_hooks or part._forward_pre_hooks)
+        and not (part._backward_hooks or part._backward_pre_hooks)
+        and not (type(part) is HookPoint and part.hooks)
+        for part in model.modules()
+    )
 
 
 def _logits(
