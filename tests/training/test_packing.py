@@ -15,7 +15,7 @@ from transformer.config import TransformerConfig
 from transformer.model import Transformer
 from transformer.training import parts
 from transformer.training.batches import Batch, training_batches
-from transformer.training.fast_model import FastModel
+from transformer.training.fast_model import FastModel, Forward
 from transformer.training.loop import Training, cross_entropy
 from transformer.training.packing import Rows
 from transformer.training.parts import backward
@@ -42,6 +42,7 @@ def padded(size: int, lengths: Tensor, positions: int, pad_id: int, other: int) 
     batch=sizes,
     longest=st.tuples(sizes, sizes),
     packs=st.tuples(st.booleans(), st.booleans()),
+    multiple=st.integers(1, 8),
 )
 def test_outputs_and_gradients_are_the_models(
     config: TransformerConfig,
@@ -49,9 +50,10 @@ def test_outputs_and_gradients_are_the_models(
     batch: int,
     longest: tuple[int, int],
     packs: tuple[bool, bool],
+    multiple: int,
 ) -> None:
     torch.manual_seed(seed)
-    assert_same(config, batch, longest, packs)
+    assert_same(config, batch, longest, packs, multiple)
 
 
 @pytest.mark.usefixtures("float64")
@@ -64,7 +66,11 @@ def test_outputs_and_gradients_equal_with_each_imported_option(name: str) -> Non
 
 
 def assert_same(
-    config: TransformerConfig, batch: int, longest: tuple[int, int], packs: tuple[bool, bool]
+    config: TransformerConfig,
+    batch: int,
+    longest: tuple[int, int],
+    packs: tuple[bool, bool],
+    multiple: int = 1,
 ) -> None:
     model = Transformer(config)
     randomise(model)
@@ -75,7 +81,7 @@ def assert_same(
     wanted = padded(config.target_vocab_size, lengths[1], longest[1], pad_id, other)
     target[:, 0] = config.decoder_start_id
     source_rows, target_rows = (
-        Rows(batch, most, length if packed else None)
+        Rows(batch, most, length if packed else None, multiple)
         for most, length, packed in zip(longest, lengths, packs, strict=True)
     )
     logits = model(source, target)
@@ -116,6 +122,30 @@ class Wrapped(nn.Module):
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         found: Tensor = self.module(source, target)
         return found
+
+
+@pytest.mark.parametrize(
+    ("lengths", "precision", "count"),
+    [
+        ([9, 3, 3, 3], "fp32", 18),
+        ([9, 3, 3, 3], "bf16", 32),  # of 36
+        ([9, 2, 1], "bf16", 27),  # all there are
+        ([40, 20, 4], "bf16", 64),  # no padding is needed
+        ([40, 20, 5], "bf16", 96),
+    ],
+)
+def test_rows_are_a_multiple_of_32_in_bfloat16(
+    lengths: list[int], precision: str, count: int
+) -> None:
+    rows = []
+
+    def loss_of(model: Forward, batch: Batch, _: str) -> Tensor:
+        logits = model(batch.source, batch.target_in)
+        rows.append(len(logits))
+        return logits.sum()
+
+    backward(FastModel(Transformer(CONFIG)), batch_of(lengths, lengths), loss_of, precision)
+    assert rows == [count]
 
 
 def differentiate(batch: Batch, model: nn.Module | None = None, threads: int = 1) -> None:

@@ -21,16 +21,24 @@ class Rows:
         kept: if packed, the place of each row among all, [row]; else empty.
     """
 
-    def __init__(self, batch: int, positions: int, lengths: Tensor | None = None) -> None:
-        """lengths: of each text up to its last token, [batch], at least 1; None: not packed."""
+    def __init__(
+        self, batch: int, positions: int, lengths: Tensor | None = None, multiple: int = 1
+    ) -> None:
+        """
+        Args:
+            lengths: of each text up to its last token, [batch], at least 1; None: not packed.
+            multiple: of rows: the first places of padding are kept too until there are so many.
+        """
         self.batch, self.positions = batch, positions
         self.packed = lengths is not None
         self.kept = self._rows = torch.empty(0, dtype=torch.long)
         if lengths is not None:
-            real = (torch.arange(positions)[:, None] < lengths).flatten()
-            self.kept = real.nonzero()[:, 0]
-            # The row of each place. Padding has any: its numbers have no effect if finite.
-            self._rows = real.cumsum(0) - 1
+            keeps = (torch.arange(positions)[:, None] < lengths).flatten()
+            padding = keeps.logical_not().nonzero()[:, 0]
+            keeps[padding[: -int(lengths.sum()) % multiple]] = True
+            self.kept = keeps.nonzero()[:, 0]
+            # The row of each place. The others have any: their numbers have no effect if finite.
+            self._rows = keeps.cumsum(0) - 1
 
     def of(self, ids: Tensor) -> Tensor:
         """ids [batch, position] -> [position, batch], or [row] if packed"""

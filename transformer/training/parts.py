@@ -25,6 +25,9 @@ model's operations keep the threads busy anyway."""
 MIN_PADDING = 1 / 6
 """Least share of padding for which a side of a batch is packed. With less, copying rows for
 attention costs more than computing the padding."""
+ROWS_IN_BFLOAT16 = 32
+"""Packed rows are a multiple of this in bfloat16, so that few batches have a shape of their own:
+PyTorch compiles a product of bfloat16 for each new shape, which takes longer than the product."""
 
 LossOf = Callable[[Forward, Batch, str], Tensor]
 """The training step's own loss: of a model, on a batch, in "fp32" or "bf16"."""
@@ -52,7 +55,7 @@ def backward(
     if isinstance(model, FastModel) and is_plain(model.model):
         work = [(model.plain, batch)]
         if threads and batch.source.device.type == "cpu":
-            work = [_packed(model, part) for part in _parts(model, batch, threads)]
+            work = [_packed(model, part, precision) for part in _parts(model, batch, threads)]
     if len(work) == 1:
         loss = loss_of(*work[0], precision)
         (loss * scale).backward()
@@ -73,18 +76,19 @@ def backward(
     return total
 
 
-def _packed(model: FastModel, batch: Batch) -> tuple[Forward, Batch]:
+def _packed(model: FastModel, batch: Batch, precision: str) -> tuple[Forward, Batch]:
     """The function and the batch to compute instead: packed, if there is much padding.
 
     The correct output is then in the order of the logits' rows.
     """
     pad_id = model.config.pad_id
+    multiple = ROWS_IN_BFLOAT16 if precision == "bf16" else 1
     sides = []
     for ids in (batch.source, batch.target_out):
         lengths = _lengths(ids, pad_id)
         kept, shortest = int(lengths.sum()), int(lengths.min())
         packs = shortest > 0 and kept <= (1 - MIN_PADDING) * ids.numel()
-        sides.append(Rows(len(ids), ids.size(1), lengths if packs else None))
+        sides.append(Rows(len(ids), ids.size(1), lengths if packs else None, multiple))
     source, target = sides
     if not (source.packed or target.packed):
         return model.plain, batch
