@@ -112,13 +112,14 @@ def calls(task: Task, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> lis
 
 
 @pytest.mark.usefixtures("three_threads")
-def test_dropout_a_fault_and_a_large_model_leave_the_batch_whole(
+def test_dropout_a_fault_bfloat16_and_a_large_model_leave_the_batch_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given: dict[str, Any] = {"steps": 2, "batch_size": 30, "threads": 3}
     assert calls(*made(**given), monkeypatch) == [1, 1]
     assert calls(*made(model={"dropout": 0.1}, **given), monkeypatch) == []
     assert calls(*made(fault="padding-in-loss", **given), monkeypatch) == []
+    assert calls(*made(precision="bf16", **given), monkeypatch) == []
     monkeypatch.setattr(parts, "PARAMETERS", 1000)
     assert calls(*made(**given), monkeypatch) == []
 

@@ -55,7 +55,9 @@ def backward(
     if isinstance(model, FastModel) and is_plain(model.model):
         work = [(model.plain, batch)]
         if threads and batch.source.device.type == "cpu":
-            work = [_packed(model, part, precision) for part in _parts(model, batch, threads)]
+            work = [
+                _packed(model, part, precision) for part in _parts(model, batch, precision, threads)
+            ]
     if len(work) == 1:
         loss = loss_of(*work[0], precision)
         (loss * scale).backward()
@@ -96,12 +98,14 @@ def _packed(model: FastModel, batch: Batch, precision: str) -> tuple[Forward, Ba
     return partial(model.packed, rows=(source, target)), ordered
 
 
-def _parts(model: FastModel, batch: Batch, threads: int) -> list[Batch]:
+def _parts(model: FastModel, batch: Batch, precision: str, threads: int) -> list[Batch]:
     """The parts to compute in parallel. The batch stays whole if parts would change the result, as
-    with dropout, whose random numbers depend on the order of the calls.
+    with dropout, whose random numbers depend on the order of the calls, and in bfloat16, where most
+    parts would have a shape of their own (:data:`ROWS_IN_BFLOAT16`).
     """
     if (
         threads > 1
+        and precision != "bf16"
         and model.config.dropout == 0
         and sum(parameter.numel() for parameter in model.parameters()) <= PARAMETERS
     ):
