@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("float64")
 def test_padded_softmax_equals_pytorchs(
     length: int, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fused_layers, "LANES", 16)  # on any processor
+    monkeypatch.setattr(fused_layers, "REGISTER", 128)  # 16 numbers, on any processor
     torch.manual_seed(length)
     scores = torch.randn(rows, 1, length, requires_grad=True)
     weight = torch.randn(rows, 1, length)
@@ -28,9 +28,20 @@ def test_padded_softmax_equals_pytorchs(
 
 
 def test_a_row_that_is_masked_throughout_is_uniform(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fused_layers, "LANES", 16)
-    scores = torch.full((MANY_ROWS, 5), torch.finfo(torch.float32).min, dtype=torch.float32)
-    assert torch.equal(softmax(scores), torch.full_like(scores, 0.2))
+    monkeypatch.setattr(fused_layers, "REGISTER", 64)
+    for dtype in (torch.float32, torch.bfloat16):
+        scores = torch.full((MANY_ROWS, 5), torch.finfo(dtype).min, dtype=dtype)
+        assert torch.equal(softmax(scores), torch.full_like(scores, 0.2))
+
+
+@pytest.mark.parametrize(("dtype", "lanes"), [(torch.float32, 16), (torch.bfloat16, 32)])
+def test_rows_are_padded_to_a_register(
+    dtype: torch.dtype, lanes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused_layers, "REGISTER", 64)
+    for length in (lanes - 1, lanes):
+        memory = softmax(torch.zeros(MANY_ROWS, length, dtype=dtype)).untyped_storage()
+        assert memory.nbytes() == MANY_ROWS * 64
 
 
 @pytest.mark.parametrize("rows", [4, MANY_HEADS])

@@ -17,8 +17,8 @@ from transformer.model import FeedForward, LayerNorm, MultiHeadAttention
 
 Function = Callable[[Tensor], Tensor]
 """From [rows, width] to [rows, width]."""
-LANES = {"AVX512": 16, "AVX2": 8}.get(torch.backends.cpu.get_cpu_capability(), 0)
-"""Numbers in one of the processor's vector registers."""
+REGISTER = {"AVX512": 64, "AVX2": 32}.get(torch.backends.cpu.get_cpu_capability(), 0)
+"""Bytes in one of the processor's vector registers."""
 MANY_ROWS = 256
 """Fewest rows for which padding costs less than it saves."""
 NAIVE = 400
@@ -89,10 +89,10 @@ def softmax(scores: Tensor) -> Tensor:
     PyTorch computes a row shorter than a vector register number by number, which takes up to eight
     times as long as a full register. So many short rows are padded; padding gets a weight of 0.
     """
-    length = scores.size(-1)
-    if length >= LANES or not scores.is_cpu or scores.numel() < MANY_ROWS * length:
+    length, lanes = scores.size(-1), REGISTER // scores.element_size()
+    if length >= lanes or not scores.is_cpu or scores.numel() < MANY_ROWS * length:
         return torch.softmax(scores, dim=-1)
-    padded = F.pad(scores, (0, LANES - length), value=-torch.inf)
+    padded = F.pad(scores, (0, lanes - length), value=-torch.inf)
     return torch.softmax(padded, dim=-1)[..., :length]
 
 
