@@ -35,7 +35,7 @@ class Dropout(nn.Module):
         dropped = min(round(self.p * STEPS), STEPS - 1)
         numbers = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
         drawn = numbers.view(torch.int16)[: x.numel()].view(x.shape)  # from -STEPS/2 to STEPS/2
-        kept = drawn >= dropped - STEPS // 2
+        kept = drawn.ge_(dropped - STEPS // 2)  # 0 or 1, not bool: PyTorch converts that slowly
         return kept.to(x.dtype).mul_(STEPS / (STEPS - dropped))
 
     def extra_repr(self) -> str:

@@ -151,7 +151,7 @@ def _residual(
 ) -> Tensor:
     """x + Sublayer(LayerNorm(x)), or LayerNorm(x + Sublayer(x)) (section 3.1)."""
     y = sublayer(_norm(connection.norm, x) if connection.norm_first else x)
-    kept = connection.dropout.kept(y)
+    kept = connection.dropout.kept(x)  # not of y, which can be bfloat16, as the factors would be
     x = x + y if kept is None else torch.addcmul(x, y, kept)
     return x if connection.norm_first else _norm(connection.norm, x)
 
