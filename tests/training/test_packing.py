@@ -13,12 +13,11 @@ from tests.support.random_models import SWITCHED
 from tests.support.small_training import fresh, made, packed_sides
 from transformer.config import TransformerConfig
 from transformer.model import Transformer
-from transformer.training import parts
 from transformer.training.batches import Batch, training_batches
 from transformer.training.fast_model import FastModel, Forward
+from transformer.training.gradient import backward
 from transformer.training.loop import Training, cross_entropy
 from transformer.training.packing import Rows
-from transformer.training.parts import backward
 
 OPTIONS: dict[str, dict[str, Any]] = SWITCHED | {
     "learned positions": {"position_layout": "learned"},
@@ -190,7 +189,7 @@ def test_a_fault_in_the_loss_still_counts_the_padding(monkeypatch: pytest.Monkey
     losses = {}
     for fault in ("", "padding-in-loss"):
         for least in (0.0, 1.1):  # packed whatever it is, and never
-            monkeypatch.setattr(parts, "MIN_PADDING", least)
+            monkeypatch.setattr("transformer.training.gradient.MIN_PADDING", least)
             task, config = made(fault=fault, batch_size=30, bucketing=False)
             training = Training(fresh(config), task, config.training)
             share = next(training_batches(task, config.model, config.training))

@@ -25,8 +25,8 @@ from transformer.training.compute import Compute
 from transformer.training.cuda_graphs import GraphedBackward
 from transformer.training.distributed import ALONE, World
 from transformer.training.fast_model import FastModel, Forward
+from transformer.training.gradient import backward
 from transformer.training.optimizer import clip_gradients, learning_rate, optimizer_of
-from transformer.training.parts import backward
 from transformer.training.precision import BATCHES, decide
 from transformer.training.threads import available, measure
 

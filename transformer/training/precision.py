@@ -17,8 +17,8 @@ from transformer.training.batches import Batch
 from transformer.training.compute import Compute
 from transformer.training.cuda_graphs import GraphedBackward
 from transformer.training.fast_model import FastModel
-from transformer.training.parts import LossOf
-from transformer.training.parts import backward as differentiate
+from transformer.training.gradient import LossOf
+from transformer.training.gradient import backward as differentiate
 
 FASTER = 1.2
 """bfloat16 must be at least this many times as fast: less is not worth the lost digits."""

@@ -15,7 +15,9 @@ RECENT = 3
 def recent_runs() -> None:
     found = [summary for _, summary in known_runs().values()][:RECENT]
     if not found:
-        st.markdown("**Recent runs**: none yet. *Train* makes the first in half a minute or so.")
+        st.markdown(
+            "**Recent runs**: none yet. *Train* makes the first in less than half a minute."
+        )
         return
     st.markdown("**Recent runs**")
     with st.container(gap="xxsmall"):

@@ -14,10 +14,9 @@ from tests.support.small_training import fresh, made, packed_sides, same, weight
 from transformer.config import RunConfig
 from transformer.decoding.steps import pad
 from transformer.tasks import Task
-from transformer.training import parts
 from transformer.training.batches import Batch, training_batches
+from transformer.training.gradient import MIN_TEXTS, backward, split
 from transformer.training.loop import Training
-from transformer.training.parts import MIN_TEXTS, backward, split
 
 PAD = 0
 
@@ -47,7 +46,7 @@ def test_the_gradient_is_that_of_the_whole(
     min_padding: float,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(parts, "MIN_PADDING", min_padding)
+    monkeypatch.setattr("transformer.training.gradient.MIN_PADDING", min_padding)
     packed = packed_sides(monkeypatch)
     task, config = made(model=changes, bucketing=bucketing, batch_size=30)
     training = Training(fresh(config).double(), task, config.training)
@@ -105,8 +104,12 @@ def test_short_rows_are_not_padded_to_the_longest() -> None:
 def calls(task: Task, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """An entry for each batch that a run of two updates splits into parts."""
     found: list[int] = []
-    real = parts.split
-    monkeypatch.setattr(parts, "split", lambda *given: found.append(1) or real(*given))  # type: ignore[func-returns-value]
+
+    def counted(batch: Batch, most: int, pad_id: int) -> list[Batch]:
+        found.append(1)
+        return split(batch, most, pad_id)
+
+    monkeypatch.setattr("transformer.training.gradient.split", counted)
     list(Training(fresh(config), task, config.training).events())
     return found
 
@@ -120,7 +123,7 @@ def test_dropout_a_fault_bfloat16_and_a_large_model_leave_the_batch_whole(
     assert calls(*made(model={"dropout": 0.1}, **given), monkeypatch) == []
     assert calls(*made(fault="padding-in-loss", **given), monkeypatch) == []
     assert calls(*made(precision="bf16", **given), monkeypatch) == []
-    monkeypatch.setattr(parts, "PARAMETERS", 1000)
+    monkeypatch.setattr("transformer.training.gradient.PARAMETERS", 1000)
     assert calls(*made(**given), monkeypatch) == []
 
 
