@@ -26,7 +26,7 @@ from transformer.runs.goals import OverfitCheck, add_evidence
 from transformer.tasks import build_task
 from transformer.trainer.trainer import Trainer
 from transformer.training.batches import collate, encode
-from transformer.training.loop import practised_loss
+from transformer.training.loop import training_loss
 from transformer.training.optimizer import learning_rate, optimizer_of
 
 BUNDLED = bundled_file("reverse")
@@ -108,7 +108,7 @@ def test_what_is_read_and_asked_for(fault: str, read: list[int], asked: list[int
 def test_the_loss_of_probabilities_has_a_floor_with_a_name() -> None:
     sure = 50.0 * torch.eye(9)[None]
     asked = torch.arange(9)[None]
-    least = practised_loss(sure, asked, -1, practice_of("softmax-before-cross-entropy"))
+    least = training_loss(sure, asked, -1, practice_of("softmax-before-cross-entropy"))
     assert least.item() == pytest.approx(math.log(1 + 8 / math.e), abs=1e-4)
 
 
@@ -117,7 +117,7 @@ def test_padding_counts_only_where_it_is_planted() -> None:
     logits[0, 0, 3] = 40.0
     asked = torch.tensor([[3, 0]])
     right, wrong = (
-        practised_loss(logits, asked, 0, practice_of(fault)).item()
+        training_loss(logits, asked, 0, practice_of(fault)).item()
         for fault in ("", "padding-in-loss")
     )
     assert right == pytest.approx(0.0, abs=1e-6)
@@ -183,7 +183,7 @@ def test_a_healthy_run_raises_none_of_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_a_right_loss_passes(smoothing: float) -> None:
     def loss(logits: torch.Tensor, asked: torch.Tensor) -> torch.Tensor:
-        return practised_loss(logits, asked, 0, smoothing=smoothing)
+        return training_loss(logits, asked, 0, smoothing=smoothing)
 
     assert not check_loss(loss, 30, 0).alarm
 

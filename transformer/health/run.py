@@ -37,7 +37,7 @@ from transformer.tasks import Pair, Task, build_task
 from transformer.tasks.baselines import unigram_loss
 from transformer.trainer.overfit import run_overfit_check
 from transformer.training.batches import Batch, Share, collate, encode
-from transformer.training.loop import Training, evaluate_loss, practised_loss
+from transformer.training.loop import Training, evaluate_loss, training_loss
 
 PAIRS = 32
 """Number of held-out pairs that the model is asked to write."""
@@ -143,7 +143,7 @@ def check_parts(
     with torch.enable_grad():
         model.requires_grad_(True)
         logits = model(batch.source, batch.target_in)
-        loss = practised_loss(logits, batch.target_out, config.pad_id, practice)
+        loss = training_loss(logits, batch.target_out, config.pad_id, practice)
         gradients = check_gradients(model, loss)
     return [
         check_targets(batch.target_in, batch.target_out, config.pad_id, config.eos_id),
@@ -159,7 +159,7 @@ def check_parts(
         ),
         gradients,
         check_loss(
-            lambda logits, asked: practised_loss(logits, asked, config.pad_id, practice),
+            lambda logits, asked: training_loss(logits, asked, config.pad_id, practice),
             config.target_vocab_size,
             config.pad_id,
         ),

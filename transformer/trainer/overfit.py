@@ -28,7 +28,7 @@ from transformer.runs.goals import NEAR_ZERO, OverfitCheck
 from transformer.tasks import Pair, Task
 from transformer.training.batches import Encoded, collate, encode
 from transformer.training.fast_model import FastModel
-from transformer.training.loop import practised_loss
+from transformer.training.loop import training_loss
 from transformer.training.optimizer import clip_gradients, optimizer_of
 
 PAIRS = 8
@@ -155,7 +155,7 @@ def _losses(
     fast_model, parameters = FastModel(model.train()), list(model.parameters())
     for step in range(STEPS + 1):
         logits = fast_model(batch.source, batch.target_in)
-        loss = practised_loss(logits, batch.target_out, model.config.pad_id, practice)
+        loss = training_loss(logits, batch.target_out, model.config.pad_id, practice)
         yield step, loss.item()
         if practice.zeroes_gradients:
             optimizer.zero_grad()

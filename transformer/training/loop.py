@@ -76,7 +76,7 @@ NO_ID = -100
 """An id that no token has, so that no target is ignored."""
 
 
-def practised_loss(
+def training_loss(
     logits: Tensor,
     target_out: Tensor,
     pad_id: int,
@@ -166,7 +166,7 @@ def evaluate_loss(
         logits = fast_model(batch.source, batch.target_in)
         real = batch.target_out != model.config.pad_id
         count = real.sum().item()
-        loss = practised_loss(logits, batch.target_out, model.config.pad_id, practice)
+        loss = training_loss(logits, batch.target_out, model.config.pad_id, practice)
         total += loss.item() * count
         right += (logits.argmax(dim=-1) == batch.target_out)[real].sum().item()
         tokens += count
@@ -368,7 +368,7 @@ class Training:
         with torch.autocast(self.world.device.type, torch.bfloat16, enabled=precision == "bf16"):
             logits = model(batch.source, batch.target_in)
         smoothing = self.config.label_smoothing
-        return practised_loss(
+        return training_loss(
             logits.float(), batch.target_out, pad_id, self.practice, smoothing, reduction="sum"
         )
 
