@@ -104,8 +104,9 @@ class Pronunciation(ShippedTask):
     default_training = MappingProxyType(
         {
             "optimizer": "muon",
-            "steps": 5500,
-            "learning_rate": 3e-3,
+            "bucketing": False,
+            "steps": 3000,
+            "learning_rate": 1.4e-3,
             "warmup_steps": 50,
             "decay_fraction": 0.9,
         }
