@@ -34,8 +34,8 @@ class Rows:
         self.kept = self._rows = torch.empty(0, dtype=torch.long)
         if lengths is not None:
             keeps = (torch.arange(positions)[:, None] < lengths).flatten()
-            padding = keeps.logical_not().nonzero()[:, 0]
-            keeps[padding[: -int(lengths.sum()) % multiple]] = True
+            if missing := -int(lengths.sum()) % multiple:
+                keeps[keeps.logical_not().nonzero()[:missing, 0]] = True
             self.kept = keeps.nonzero()[:, 0]
             # The row of each place. The others have any: their numbers have no effect if finite.
             self._rows = keeps.cumsum(0) - 1
