@@ -4,7 +4,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from transformer.config import DataConfig
@@ -18,6 +18,7 @@ from transformer.tasks import (
     read_pairs,
 )
 from transformer.tasks.base import GeneratedTask
+from transformer.tasks.own_pairs.file import read_data
 from transformer.tasks.own_pairs.task import MAX_TEXT, OwnPairs, parse_pairs, write_pairs
 from transformer.tasks.presets import PRESETS
 
@@ -247,10 +248,16 @@ pairs_of = st.builds(Pair, texts, texts)
 
 
 @given(st.lists(pairs_of, min_size=1, max_size=6))
-def test_written_pairs_are_read_back(pairs: list[Pair]) -> None:
+@example([Pair("x", "number"), Pair("1", "one")])  # would name columns in a user's file
+@example([Pair("#", "number sign"), Pair("---", "|")])  # would be notes there
+def test_written_pairs_are_read_back(
+    tmp_path_factory: pytest.TempPathFactory, pairs: list[Pair]
+) -> None:
     if any(pair.source.startswith("\ufeff") for pair in pairs):
         return  # a byte order mark at the start of a file, or of one appended to it
-    assert parse_pairs(write_pairs(pairs).encode()).pairs == pairs
+    file = tmp_path_factory.getbasetemp() / "written.tsv"
+    file.write_text(write_pairs(pairs), "utf-8")
+    assert read_data(file).pairs == pairs
 
 
 def test_the_name_of_a_file_says_what_separates(tmp_path: Path) -> None:

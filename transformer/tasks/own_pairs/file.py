@@ -116,7 +116,7 @@ def parse_pairs(
 
 
 def write_pairs(pairs: Iterable[Pair]) -> str:
-    """Pairs as the TSV that :func:`parse_pairs` reads back."""
+    """Pairs as the TSV that :func:`read_data` reads back."""
     return "".join(f"{as_line(*pair)}\n" for pair in pairs)
 
 
@@ -127,7 +127,7 @@ class PairsReader:
         file: open for reading and seeking.
         comma: whether its name says that it is CSV.
         choices: the user's statements about it; the rest is detected.
-        layout: of the file; None to detect it.
+        layout: of the file, whose lines are then all pairs; None to detect it, and leave out notes.
 
     Attributes:
         encoding: Python's name; guessed: whether it is a guess.
@@ -157,6 +157,7 @@ class PairsReader:
         choices = choices or Choices()
         self._lines = TextLines(file, choices.encoding)
         self.encoding, self.guessed = self._lines.encoding, self._lines.guessed
+        self._has_notes = layout is None
         self.layout = layout or self._find_layout(choices)
         self.comma = self.layout.form == "csv"
 
@@ -218,7 +219,7 @@ class PairsReader:
         for number, line in records:
             if line is None:
                 yield number, f"the line has more than {MAX_LINE_BYTES:,} bytes"
-            elif not line.strip() or is_note(line, first):
+            elif not line.strip() or (self._has_notes and is_note(line, first)):
                 self.empty_lines += 1
             else:
                 first = False
