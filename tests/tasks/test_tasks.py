@@ -250,6 +250,7 @@ pairs_of = st.builds(Pair, texts, texts)
 @given(st.lists(pairs_of, min_size=1, max_size=6))
 @example([Pair("x", "number"), Pair("1", "one")])  # would name columns in a user's file
 @example([Pair("#", "number sign"), Pair("---", "|")])  # would be notes there
+@example([Pair('[{"a": 1}]', "one")])  # would be a list in JSON
 def test_written_pairs_are_read_back(
     tmp_path_factory: pytest.TempPathFactory, pairs: list[Pair]
 ) -> None:

@@ -64,7 +64,7 @@ def read_data(path: Path) -> PairsFile:
         TaskError: as for :func:`read_pairs`.
     """
     with _opened(path) as file:
-        lines = TextLines(file)
+        lines = TextLines(file, lists=False)
         if lines.encoding == "utf-8" and all(
             line is None or line.count("\t") == 1 or not line.strip() for _, line in lines
         ):
@@ -155,7 +155,7 @@ class PairsReader:
         self.preview: list[list[str]] = []
         self.size = _size(file)
         choices = choices or Choices()
-        self._lines = TextLines(file, choices.encoding)
+        self._lines = TextLines(file, choices.encoding, lists=layout is None)
         self.encoding, self.guessed = self._lines.encoding, self._lines.guessed
         self._has_notes = layout is None
         self.layout = layout or self._find_layout(choices)

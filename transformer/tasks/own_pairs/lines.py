@@ -27,6 +27,7 @@ class TextLines:
 
     Args:
         encoding: Python's name; empty to detect it.
+        lists: whether a file that begins as a list in JSON is one; else its lines are as they are.
 
     Attributes:
         encoding: the one used; guessed: whether it is a guess.
@@ -35,7 +36,7 @@ class TextLines:
         TaskError: the file is not text, or in no known encoding.
     """
 
-    def __init__(self, file: BinaryIO, encoding: str = "") -> None:
+    def __init__(self, file: BinaryIO, encoding: str = "", lists: bool = True) -> None:
         self._file = file
         self.done = 0
         self.guessed = False
@@ -60,7 +61,7 @@ class TextLines:
         if self.encoding.startswith("utf-16"):
             text = head[: len(head) // 2 * 2].decode(self.encoding, "ignore")
             self._newline = b"\r" if "\r" in text and "\n" not in text else b"\n"
-        self._is_list = is_list(head.decode(self.encoding, "ignore"))
+        self._is_list = lists and is_list(head.decode(self.encoding, "ignore"))
 
     def __iter__(self) -> Iterator[tuple[int, str | None]]:
         if self._is_list:
