@@ -147,6 +147,27 @@ def test_rows_are_a_multiple_of_32_in_bfloat16(
     assert rows == [count]
 
 
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("lengths", [[9, 3, 3, 3], [40, 20, 5], [30, 30, 2, 1]])
+def test_padding_that_is_kept_has_no_gradient(lengths: list[int]) -> None:
+    """The loss is computed in float64 both times; only the rows differ."""
+    torch.manual_seed(3)
+    model = FastModel(Transformer(CONFIG.replace(dropout=0.0)))
+    batch = batch_of(lengths, lengths)
+
+    def loss_of(model: Forward, batch: Batch, _: str) -> Tensor:
+        logits = model(batch.source, batch.target_in)
+        return cross_entropy(logits, batch.target_out, CONFIG.pad_id, 0.1, reduction="sum")
+
+    found = []
+    for precision in ("fp32", "bf16"):
+        model.zero_grad()
+        backward(model, batch, loss_of, precision)
+        found.append([one.grad for one in model.parameters()])
+    for one, other in zip(*found, strict=True):
+        close(one, other)
+
+
 def differentiate(batch: Batch, model: nn.Module | None = None, threads: int = 1) -> None:
     model = model or FastModel(Transformer(CONFIG))
     backward(model, batch, lambda called, some, _: called(*some[:2]).sum(), "fp32", 1.0, threads)

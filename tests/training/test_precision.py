@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tests.support.small_training import fresh, made, packed_sides, same, weights
 from transformer.config import RunConfig
+from transformer.dropout import Dropout
 from transformer.model import LayerNorm
 from transformer.tasks.presets import prepare
 from transformer.trainer.state import Position, read_state, write_state
@@ -171,6 +172,27 @@ def test_the_training_form_computes_in_bfloat16_what_the_model_does() -> None:
     assert seen[0] == seen[1]
     assert seen[0][0] == torch.bfloat16
     assert set(seen[0][1:]) == {torch.float32}
+
+
+def test_dropout_scales_by_float32_beside_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In bfloat16, 1 / 0.9 would be 1.1094."""
+    factors: list[Tensor] = []
+    real = Dropout.kept
+
+    def kept(self: Dropout, x: Tensor) -> Tensor | None:
+        found = real(self, x)
+        assert found is not None
+        factors.append(found)
+        return found
+
+    monkeypatch.setattr(Dropout, "kept", kept)
+    task, config = made(model={"dropout": 0.1})
+    share = next(training_batches(task, config.model, config.training))
+    with torch.autocast("cpu", torch.bfloat16):
+        FastModel(fresh(config)).train()(*share.batch[:2])
+    assert factors
+    assert {one.dtype for one in factors} == {torch.float32}
+    assert max(one.max().item() for one in factors) == pytest.approx(1 / 0.9, rel=1e-4)
 
 
 def test_a_softmax_in_bfloat16_is_that_in_float32_rounded() -> None:

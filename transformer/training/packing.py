@@ -27,7 +27,8 @@ class Rows:
         """
         Args:
             lengths: of each text up to its last token, [batch], at least 1; None: not packed.
-            multiple: of rows: the first places of padding are kept too until there are so many.
+            multiple: the number of rows is rounded up to a multiple of it, by keeping the first
+                places of padding, if there are as many.
         """
         self.batch, self.positions = batch, positions
         self.packed = lengths is not None
