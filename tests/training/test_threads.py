@@ -141,6 +141,36 @@ def test_settings_that_leave_it_open_get_what_the_trial_chose(chosen: list[int])
     assert begin.compute.sentence.endswith(". 3 threads: as a test has it.")
 
 
+@pytest.mark.parametrize(
+    ("bf16_gain", "fp32_gain", "precision"),
+    [(1.0, 1.2, "bf16"), (1.0, 1.6, "fp32"), (1.5, 1.6, "bf16")],
+)
+def test_float32_is_chosen_where_its_threads_gain_more(
+    bf16_gain: float, fp32_gain: float, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One thread takes 100 ms in float32 and 80 in bfloat16."""
+    task, config = made(threads=0, steps=1, precision="auto")
+    training = Training(fresh(config), task, config.training)
+    trials = {"fp32": fp32_gain, "bf16": bf16_gain}
+
+    def measured(*_: object) -> threads.Choice:
+        gain = trials[training.precision]
+        return threads.Choice(2 if gain > 1 else 1, f"{gain} times as fast", gain)
+
+    compute = Compute("cpu", "bf16", "faster", fp32_seconds=0.1, bf16_seconds=0.08)
+    monkeypatch.setattr("transformer.training.loop.decide", lambda *_: compute)
+    monkeypatch.setattr("transformer.training.loop.measure", measured)
+    training.most_threads = 2  # on any machine
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    begin = next(event for event in training.events() if isinstance(event, Begin))
+    assert begin.compute.precision == training.precision == precision
+    gain = trials[precision]
+    assert begin.compute.threads == training.threads == (2 if gain > 1 else 1)
+    assert begin.compute.threads_why == f"{gain} times as fast"
+    if precision == "fp32":
+        assert "in float32: 2 threads were faster than 1 in bfloat16" in begin.compute.sentence
+
+
 def test_settings_that_name_a_number_get_it(chosen: list[int]) -> None:
     task, config = made(threads=2, steps=1)
     training = Training(fresh(config), task, config.training)

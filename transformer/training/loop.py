@@ -309,11 +309,23 @@ class Training:
         found = decide(self.config.precision, self.fast_model, batches, self.loss, device, graphed)
         self.precision = self.world.broadcast(found.precision)
         if not self.threads:
-            most = self.most_threads
-            choice = measure(self.fast_model, batches, self._differentiate, most)
-            self.threads = choice.threads
-            found = replace(found, threads=choice.threads, threads_why=choice.why)
+            found = self._choose_threads(found, batches)
         yield Begin(self.step, found)
+
+    def _choose_threads(self, found: Compute, batches: Sequence[Batch]) -> Compute:
+        """Decide the threads. In float32, threads can gain so much more (:mod:`gradient`) that it
+        is faster than bfloat16 although one thread is not.
+        """
+        choice = measure(self.fast_model, batches, self._differentiate, self.most_threads)
+        if found.bf16_seconds and found.precision == "bf16" and self.most_threads > 1:
+            self.precision = "fp32"
+            fp32 = measure(self.fast_model, batches, self._differentiate, self.most_threads)
+            if found.fp32_seconds / fp32.gain < found.bf16_seconds / choice.gain:
+                why = f"{fp32.threads} threads were faster than {choice.threads} in bfloat16"
+                choice, found = fp32, replace(found, precision="fp32", why=why)
+            self.precision = found.precision
+        self.threads = choice.threads
+        return replace(found, threads=choice.threads, threads_why=choice.why)
 
     def differentiate(self, share: Share) -> tuple[Tensor, Tensor]:
         """Leave the gradient of a batch, of which ``share`` is this process's part, in the

@@ -25,10 +25,14 @@ SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Choice:
-    """threads: their number. why: the rest of a sentence that begins with this number."""
+    """threads: their number. why: the rest of a sentence that begins with this number.
+
+    gain: how many times as fast as one thread they were.
+    """
 
     threads: int
     why: str
+    gain: float = 1.0
 
 
 def available() -> int:
@@ -68,7 +72,7 @@ def choose(seconds_of: Callable[[int], float], most: int) -> Choice:
             break
         threads, gain = more, gain * found
         why = f"{gain:.1f} times as fast as one in a trial at the start"
-    return Choice(threads, why)
+    return Choice(threads, why, gain)
 
 
 def _lost(ratios: Sequence[float]) -> int:
