@@ -1,5 +1,6 @@
 """Trainers that run out of memory, or whose numbers are no longer finite."""
 
+import errno
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ from transformer.runs import launch, queue
 from transformer.runs.creation import create_run
 from transformer.runs.directory import Run
 from transformer.runs.resume import resume, train_on
+from transformer.trainer.failures import diagnosis
 
 
 def large(**training: int) -> RunConfig:
@@ -46,6 +48,20 @@ def test_a_run_beyond_its_memory_fails_and_goes_on_with_more(
     resume(run)
     assert ended(run, "finished").step == 1
     assert "Going on from step 0." in run.log_tail()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+        RuntimeError("CUDA out of memory."),
+        RuntimeError("std::bad_alloc"),
+    ],
+)
+def test_every_error_that_means_too_little_memory_is_told_as_that(error: Exception) -> None:
+    assert diagnosis(error)[1] == "memory"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA counts all memory on Linux only")

@@ -30,13 +30,16 @@ def limit_memory(limit: int | None, device: str) -> None:
         Path("/proc/self/oom_score_adj").write_text("900")
 
 
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "bad_alloc")
+"""In the messages of PyTorch's allocators, and of one that C++ itself raised."""
+
+
 def diagnosis(error: Exception) -> tuple[str, str]:
     """Why a trainer failed, in a sentence for the user, and the kind of failure."""
     if (
         isinstance(error, MemoryError)
         or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-        or "can't allocate memory" in str(error)
-        or "out of memory" in str(error)
+        or any(words in str(error) for words in OUT_OF_MEMORY)
     ):
         return (
             "Out of memory. Start it again with a smaller batch or model; what was saved is kept.",
