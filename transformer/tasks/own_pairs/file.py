@@ -127,7 +127,7 @@ class PairsReader:
         file: open for reading and seeking.
         comma: whether its name says that it is CSV.
         choices: the user's statements about it; the rest is detected.
-        layout: of the file, whose lines are then all pairs; None to detect it, and leave out notes.
+        layout: of the file, if it is as a run stores it; None to detect it.
 
     Attributes:
         encoding: Python's name; guessed: whether it is a guess.
@@ -157,7 +157,6 @@ class PairsReader:
         choices = choices or Choices()
         self._lines = TextLines(file, choices.encoding, lists=layout is None)
         self.encoding, self.guessed = self._lines.encoding, self._lines.guessed
-        self._has_notes = layout is None
         self.layout = layout or self._find_layout(choices)
         self.comma = self.layout.form == "csv"
 
@@ -219,7 +218,7 @@ class PairsReader:
         for number, line in records:
             if line is None:
                 yield number, f"the line has more than {MAX_LINE_BYTES:,} bytes"
-            elif not line.strip() or (self._has_notes and is_note(line, first)):
+            elif not line.strip() or is_note(line, first):
                 self.empty_lines += 1
             else:
                 first = False
